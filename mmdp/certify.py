@@ -1,0 +1,49 @@
+"""Independent checks of what a solver claims."""
+
+from __future__ import annotations
+
+import math
+
+from mmdp.checks import as_subset
+from mmdp.problem import Problem
+from mmdp.selection import Selection, Status
+
+TOLERANCE = 1e-9
+
+
+class CertificateError(Exception):
+    """A claim does not hold."""
+
+
+def check(problem: Problem, selection: Selection) -> None:
+    """Raise CertificateError unless `selection` is what it says for `problem`.
+
+    Checked: k distinct indices in range, the constraints, and the objective by its definition (relative tolerance 1e-9).
+    The bound is compared with the objective when the Selection is made; its own proof needs its certificate.
+
+    Examples
+    --------
+    >>> from mmdp import MaxMinDiversity, check
+    >>> from solvers import solve
+    >>> problem = MaxMinDiversity.from_features([[1, 0], [0, 1], [-1, 0], [1, 1]], k=2)
+    >>> check(problem, solve(problem, "farthest_first"))
+    """
+    if selection.status is Status.INFEASIBLE:
+        if len(selection.indices):
+            raise CertificateError("an infeasible answer must hold no indices")
+        return
+    try:
+        subset = as_subset(selection.indices, problem.n)
+    except (TypeError, ValueError) as error:
+        raise CertificateError(str(error)) from error
+    if len(subset) != problem.k:
+        raise CertificateError(f"the problem asks for {problem.k} tokens, got {len(subset)}")
+    broken = problem.constraints.violation(subset)
+    if broken:
+        raise CertificateError(f"constraint broken: {broken}")
+    value = problem.value(subset)
+    same = value == selection.objective or math.isclose(
+        value, selection.objective, rel_tol=TOLERANCE, abs_tol=TOLERANCE
+    )
+    if not same:
+        raise CertificateError(f"the objective is {value}, got {selection.objective}")

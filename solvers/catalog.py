@@ -1,0 +1,163 @@
+"""Every solver there is, one row each: the newcomer's map.
+
+A row's `module` holds `run(problem, request, **options) -> Answer`. Modules are named, not imported, so that
+`import solvers` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+from solvers.answer import Answer
+
+Backend = Literal["naive", "cpu", "gpu"]
+ANY = frozenset({"max-min", "conditional-dpp", "implicit-weight"})
+MAX_MIN, DPP, RANK1 = (frozenset({name}) for name in ("max-min", "conditional-dpp", "implicit-weight"))
+
+
+@dataclass(frozen=True)
+class Solver:
+    """One row.
+
+    Attributes
+    ----------
+    name, backend : together the solver's name, "farthest_first:naive".
+    module : where its `run` lives.
+    solves : names of the objectives it takes.
+    summary : one line for the tables.
+    exact : it proves its answer optimal, given time.
+    ordered : its indices come in order of selection, so that a prefix answers every smaller k.
+    constrained : it honours `Constraints`.
+    requires : import names of packages beyond the core dependencies.
+    extra : the optional dependency that brings them.
+    """
+
+    name: str
+    backend: Backend
+    module: str
+    solves: frozenset[str]
+    summary: str
+    exact: bool = False
+    ordered: bool = False
+    constrained: bool = False
+    requires: tuple[str, ...] = ()
+    extra: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """ "name:backend"."""
+        return f"{self.name}:{self.backend}"
+
+    @property
+    def missing(self) -> str | None:
+        """The first required package that is not installed."""
+        return next((package for package in self.requires if find_spec(package) is None), None)
+
+    def load(self) -> Callable[..., Answer]:
+        """The solver's `run`; ImportError with the pip command when a package is missing."""
+        if self.missing:
+            raise ImportError(f"{self.full_name} needs {self.missing}: pip install 'mmdp[{self.extra}]'")
+        run: Callable[..., Answer] = importlib.import_module(self.module).run
+        return run
+
+
+CATALOG: tuple[Solver, ...] = (
+    Solver(
+        "farthest_first",
+        "naive",
+        "solvers.farthest_first.naive",
+        MAX_MIN,
+        "farthest-first traversal (DivPrune)",
+        ordered=True,
+    ),
+    Solver(
+        "greedy_map",
+        "naive",
+        "solvers.greedy_map.naive",
+        DPP,
+        "greedy MAP by incremental Cholesky (CDPruner)",
+        ordered=True,
+    ),
+    Solver(
+        "rank1", "naive", "solvers.rank1.naive", RANK1, "greedy on the true gain of the rank-1 energy", ordered=True
+    ),
+    Solver(
+        "mmr",
+        "naive",
+        "solvers.rank1.mmr_naive",
+        RANK1,
+        "maximal marginal relevance on magnitude and duplication",
+        ordered=True,
+    ),
+    Solver("pc_mmr", "naive", "solvers.rank1.pc_mmr_naive", RANK1, "progressive chunked MMR (IWP)", ordered=True),
+    Solver("local_search", "naive", "solvers.local_search.naive", ANY, "greedy, then best 1-swaps, with restarts"),
+    Solver("random", "naive", "solvers.random", ANY, "uniformly random set", ordered=True),
+    Solver("brute_force", "naive", "solvers.brute_force", ANY, "every subset", exact=True, constrained=True),
+    Solver(
+        "node_packing",
+        "cpu",
+        "solvers.exact.node_packing",
+        MAX_MIN,
+        "node packing + bisection over the distances (CP-SAT)",
+        exact=True,
+        constrained=True,
+    ),
+    Solver(
+        "kuby",
+        "cpu",
+        "solvers.exact.kuby",
+        MAX_MIN,
+        "Kuby's big-M MILP (teaching baseline)",
+        exact=True,
+        constrained=True,
+    ),
+    Solver(
+        "sayah_irnich",
+        "cpu",
+        "solvers.exact.sayah_irnich",
+        MAX_MIN,
+        "compact MILP over the sorted distances (teaching baseline)",
+        exact=True,
+        constrained=True,
+    ),
+    Solver(
+        "outer_approximation",
+        "cpu",
+        "solvers.exact.outer_approximation",
+        DPP,
+        "gradient cuts of a concave bound in a MILP master",
+        exact=True,
+        constrained=True,
+    ),
+    Solver(
+        "linearised",
+        "cpu",
+        "solvers.exact.linearised",
+        RANK1,
+        "linearised binary QP after fixing by the convex-QP bound (CP-SAT)",
+        exact=True,
+        constrained=True,
+    ),
+    Solver(
+        "miqp",
+        "cpu",
+        "solvers.exact.miqp",
+        RANK1,
+        "the convex binary QP itself (SCIP through MathOpt)",
+        exact=True,
+        constrained=True,
+    ),
+    Solver(
+        "auto",
+        "cpu",
+        "solvers.auto",
+        ANY,
+        "proves what the time allows, else greedy + local search with the best bound",
+        exact=True,
+        constrained=True,
+    ),
+)

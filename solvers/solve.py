@@ -1,0 +1,145 @@
+"""The door for people and theory: look up, check, time, recompute the objective, build the Selection."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from mmdp import Problem, Selection, Status
+from mmdp.certify import TOLERANCE
+from solvers.answer import Answer, Request
+from solvers.catalog import CATALOG, Solver
+
+GREEDY = {"max-min": "farthest_first", "conditional-dpp": "greedy_map", "implicit-weight": "rank1"}
+ALIASES = ("greedy", "exact")
+BACKENDS = ("gpu", "cpu", "naive")
+AUTO_SECONDS = 10.0
+
+
+def solve(
+    problem: Problem,
+    method: str = "auto",
+    *,
+    backend: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Selection:
+    """Choose k tokens and say how good they are.
+
+    Parameters
+    ----------
+    problem : what is asked.
+    method : a name of `CATALOG`; ``"greedy"``, the greedy of the objective; ``"exact"``, the best proving method for it; or ``"auto"``,
+        which proves what the time allows and otherwise gives greedy + local search with the best bound.
+    backend : ``"naive"`` (numpy, as in the paper), ``"cpu"`` (numba, OR-Tools), ``"gpu"`` (torch, Triton) or ``"auto"``, the fastest installed one
+        that takes the problem.
+    time_limit : seconds; None means 10 for ``"auto"`` and no limit for a named method.
+    seed : for everything random.
+    options : of the method, by name.
+
+    Returns
+    -------
+    Selection : with the objective recomputed from its definition and the best bound that the method proved.
+
+    Raises
+    ------
+    ValueError : unknown method or backend, a method that does not take the objective or the constraints, a time limit below 0.
+    TypeError : an option the method does not have.
+    ImportError : a missing optional dependency, with its pip command.
+
+    Examples
+    --------
+    >>> from mmdp import MaxMinDiversity
+    >>> problem = MaxMinDiversity.from_features([[1, 0], [0, 1], [-1, 0], [1, 1]], k=2)
+    >>> solve(problem, "exact").indices.tolist()
+    [0, 2]
+    """
+    if time_limit is not None and not time_limit >= 0:
+        raise ValueError(f"time_limit must be >= 0 seconds, got {time_limit}")
+    if method == "auto" and time_limit is None:
+        time_limit = AUTO_SECONDS
+    solver = find_solver(problem, method, backend)
+    run = solver.load()
+    _check_options(solver, run, options)
+    started = time.perf_counter()
+    answer = run(problem, Request(time_limit, seed, started), **options)
+    return selection_of(problem, solver.full_name, answer, time.perf_counter() - started)
+
+
+def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:
+    """The catalog row for a method name or alias; ValueError when there is none for this problem."""
+    if backend not in (*BACKENDS, "auto"):
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, auto, got {backend!r}")
+    if method == "greedy":
+        method = GREEDY[problem.name]
+    elif method == "exact":
+        from solvers.exact.best import best_method  # late: only this alias needs it
+
+        method, backend = best_method(problem), "auto"
+    rows = [row for row in CATALOG if row.name == method]
+    if not rows:
+        names = sorted({row.name for row in CATALOG} | set(ALIASES))
+        near = difflib.get_close_matches(method, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
+        raise ValueError(f"unknown method {method!r}{hint}")
+    rows = [row for row in rows if problem.name in row.solves]
+    if not rows:
+        names = sorted({row.name for row in CATALOG if problem.name in row.solves})
+        raise ValueError(
+            f"method {method!r} does not take the objective {problem.name!r}; there are {', '.join(names)}"
+        )
+    if backend != "auto":
+        rows = [row for row in rows if row.backend == backend]
+        if not rows:
+            raise ValueError(f"method {method!r} has no backend {backend!r}")
+    if problem.constraints:
+        rows = [row for row in rows if row.constrained]
+        if not rows:
+            names = sorted({row.name for row in CATALOG if row.constrained and problem.name in row.solves})
+            raise ValueError(f"method {method!r} cannot honour constraints; {', '.join(names)} can")
+    rows.sort(key=lambda row: BACKENDS.index(row.backend))
+    return next((row for row in rows if not row.missing), rows[-1])
+
+
+def _check_options(solver: Solver, run: Any, options: dict[str, Any]) -> None:
+    allowed = list(inspect.signature(run).parameters)[2:]
+    for name in options:
+        if name not in allowed:
+            has = ", ".join(allowed) or "none"
+            raise TypeError(f"{solver.full_name} has no option {name!r}; its options: {has}")
+
+
+def selection_of(problem: Problem, name: str, answer: Answer, seconds: float) -> Selection:
+    """The Selection for an Answer: objective by the definition, bound never below it."""
+    indices = np.asarray(answer.indices, dtype=np.int64)
+    status, bound = answer.status, float(answer.bound)
+    if status is Status.INFEASIBLE:
+        objective = bound = -math.inf
+    else:
+        if len(indices) != problem.k:
+            raise RuntimeError(f"{name} returned {len(indices)} tokens instead of {problem.k}")
+        objective = problem.value(indices)
+        slack = TOLERANCE * max(1.0, abs(objective)) if math.isfinite(objective) else 0.0
+        if bound < objective - slack:
+            raise RuntimeError(f"{name} claims the bound {bound}, below the objective {objective} of its own set")
+        bound = objective if status is Status.OPTIMAL else max(bound, objective)
+        if bound == objective:
+            status = Status.OPTIMAL
+    return Selection(
+        indices=indices,
+        objective=objective,
+        bound=bound,
+        status=status,
+        solver=name,
+        problem=f"{problem.name} n={problem.n} k={problem.k}",
+        gap_kind=problem.gap_kind,
+        seconds=max(0.0, seconds - answer.compile_seconds),
+        stats=dict(answer.stats),
+        certificate=answer.certificate,
+    )
