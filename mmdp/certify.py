@@ -18,8 +18,8 @@ class CertificateError(Exception):
 def check(problem: Problem, selection: Selection) -> None:
     """Raise CertificateError unless `selection` is what it says for `problem`.
 
-    Checked: k distinct indices in range, the constraints, and the objective by its definition (relative tolerance 1e-9).
-    The bound is compared with the objective when the Selection is made; its own proof needs its certificate.
+    Checked: k distinct indices in range, the constraints, and the objective by its definition (relative tolerance
+    1e-9). The bound is compared with the objective when the Selection is made; its own proof needs its certificate.
 
     Examples
     --------

@@ -12,23 +12,29 @@ Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 
-def as_real(values: Any, name: str, ndim: tuple[int, ...]) -> npt.NDArray[Any]:
-    """A finite real array whose rank is one of `ndim`; the dtype of floating input is kept, the rest becomes float64.
-
-    Torch tensors are taken as they are (bfloat16 through float32), without importing torch.
-    """
+def to_numpy(values: Any) -> npt.NDArray[Any]:
+    """Any array-like as numpy; torch tensors as they are (bfloat16 through float32), without importing torch."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if "bfloat16" in str(values.dtype) else values
         values = values.numpy()
-    array = np.asarray(values)
+    return np.asarray(values)
+
+
+def as_numbers(values: Any, name: str, ndim: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A real array, finite or not, of a rank in `ndim`; floating input keeps its dtype, the rest becomes float64."""
+    array = to_numpy(values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be real numbers, got dtype {array.dtype}")
     if array.ndim not in ndim:
         allowed = " or ".join(f"{rank}-D" for rank in ndim)
         raise ValueError(f"{name} must be {allowed}, got shape {array.shape}")
-    if array.dtype.kind != "f":
-        array = array.astype(np.float64)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def as_real(values: Any, name: str, ndim: tuple[int, ...]) -> npt.NDArray[Any]:
+    """`as_numbers`, all of them finite."""
+    array = as_numbers(values, name, ndim)
     finite = np.isfinite(array)
     if not finite.all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -51,7 +57,7 @@ def as_heads(values: Any, name: str) -> Float:
 
 
 def as_symmetric(values: Any, name: str) -> Float:
-    """A symmetric (n, n) float64 matrix; asymmetry above 1e-8 of the largest entry is an error, below it is averaged out."""
+    """A symmetric (n, n) float64 matrix; asymmetry up to 1e-8 of the largest entry is averaged out."""
     array = as_real(values, name, (2,)).astype(np.float64)
     if array.shape[0] != array.shape[1]:
         raise ValueError(f"{name} must be square, got shape {array.shape}")
@@ -66,7 +72,7 @@ def as_symmetric(values: Any, name: str) -> Float:
 
 
 def as_psd(values: Any, name: str) -> Float:
-    """A symmetric positive semidefinite matrix; eigenvalues down to -1e-8 of the largest diagonal entry pass as rounding."""
+    """A symmetric positive semidefinite matrix; eigenvalues down to -1e-8 of the largest diagonal entry pass."""
     array = as_symmetric(values, name)
     if not array.size:
         return array
@@ -77,7 +83,8 @@ def as_psd(values: Any, name: str) -> Float:
         least = float(np.linalg.eigvalsh(array)[0])
         if least < -tolerance:
             raise ValueError(
-                f"{name} must be positive semidefinite, got smallest eigenvalue {least:.3g} (allowed >= {-tolerance:.3g})"
+                f"{name} must be positive semidefinite, got smallest eigenvalue {least:.3g} "
+                f"(allowed >= {-tolerance:.3g})"
             ) from None
     return array
 
@@ -113,6 +120,15 @@ def as_budget(k: Any, n: int) -> int:
     if not 0 <= k <= n:
         raise ValueError(f"k must be between 0 and n = {n}, got {k}")
     return int(k)
+
+
+def as_token(token: Any, n: int, name: str) -> int:
+    """One token, 0 <= token < n."""
+    if isinstance(token, bool) or not isinstance(token, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {token!r}")
+    if not 0 <= token < n:
+        raise ValueError(f"{name} must be between 0 and {n - 1}, got {token}")
+    return int(token)
 
 
 def as_subset(subset: Any, n: int) -> Int:

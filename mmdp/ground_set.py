@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
 from mmdp.checks import Bool, Float, as_distances, as_features
+from mmdp.duplicates import copy_equal_tokens, first_copies
 
 Metric = Literal["cosine", "chordal", "euclidean", "precomputed"]
 SNAP = 1e-6  # 1 - cos below this is 0: rounding would otherwise order exact duplicates at random
@@ -101,12 +102,12 @@ class GroundSet:
 
     @cached_property
     def cosines(self) -> Float:
-        """(n, n) cosines in [-1, 1]; 1 on the diagonal of non-zero rows, 0 in the rows and columns of zero ones."""
+        """(n, n) cosines in [-1, 1]; 1 on the diagonal of non-zero rows, 0 at zero rows; the same for equal rows."""
         u = self.units
         cosines: Float = np.clip(u @ u.T, -1.0, 1.0)
         cosines = (cosines + cosines.T) / 2
         np.fill_diagonal(cosines, np.where(self.zero_rows, 0.0, 1.0))
-        return cosines
+        return copy_equal_tokens(cosines, first_copies(u))
 
     @cached_property
     def distances(self) -> Float:

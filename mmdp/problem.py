@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+
 from mmdp.checks import Int, as_budget, as_subset
 from mmdp.constraints import Constraints
 from mmdp.ground_set import GroundSet
@@ -32,7 +34,7 @@ class Problem(ABC):
     def __init__(self, ground: GroundSet, k: int, constraints: Constraints | None = None) -> None:
         self.ground = ground
         self.k = as_budget(k, ground.n)
-        self.constraints = constraints or Constraints()
+        self.constraints = Constraints() if constraints is None else constraints
         self.constraints.check(ground.n)
 
     @property
@@ -42,11 +44,11 @@ class Problem(ABC):
 
     def value(self, subset: Sequence[int] | Int | Any) -> float:
         """The objective of any subset (its size need not be k), by the definition, in float64."""
-        return self._value(as_subset(subset, self.n))
+        return self._value(np.sort(as_subset(subset, self.n)))
 
     @abstractmethod
     def _value(self, subset: Int) -> float:
-        """The definition, for distinct indices in range."""
+        """The definition, for distinct indices in range, ascending: rounding too depends on the set alone."""
 
     def with_k(self, k: int) -> Self:
         """The same problem for another budget; computed matrices are shared."""

@@ -116,7 +116,11 @@ class Selection:
         kept = np.array2string(self.indices, threshold=12, edgeitems=5, separator=", ")
         unit = "" if self.gap_kind == "absolute" else " (relative)"
         bound = "nothing proved" if self.bound == math.inf else f"bound {self.bound:.6g}, gap {self.gap:.3g}{unit}"
-        return f"{self.problem}: {self.solver} {self.status.value} in {self.seconds:.3f} s\n  objective {self.objective:.6g}, {bound}\n  indices {kept}"
+        return (
+            f"{self.problem}: {self.solver} {self.status.value} in {self.seconds:.3f} s\n"
+            f"  objective {self.objective:.6g}, {bound}\n"
+            f"  indices {kept}"
+        )
 
 
 def finite_or_none(value: Any) -> Any:

@@ -1,5 +1,34 @@
-"""Data to solve: photos, generators, benchmark families, captured tokens."""
+"""Data to solve: photos, generators, worst cases, benchmark families, captured tokens.
+
+Importing this package loads neither scikit-image, scikit-learn nor safetensors.
+"""
 
 from mmdp.instances.instance import Instance
+from mmdp.instances.mdplib import gkd, mdg, read_mdplib, som, write_mdplib
+from mmdp.instances.names import describe, list_names, load
+from mmdp.instances.photos import photo, photo_tokens
+from mmdp.instances.synthetic import clustered, duplicates, gaussian
+from mmdp.instances.tight import tight
+from mmdp.instances.tight_case import TightCase
+from mmdp.instances.token_file import load_tokens, save_tokens
 
-__all__ = ["Instance"]
+__all__ = [
+    "Instance",
+    "TightCase",
+    "clustered",
+    "describe",
+    "duplicates",
+    "gaussian",
+    "gkd",
+    "list_names",
+    "load",
+    "load_tokens",
+    "mdg",
+    "photo",
+    "photo_tokens",
+    "read_mdplib",
+    "save_tokens",
+    "som",
+    "tight",
+    "write_mdplib",
+]

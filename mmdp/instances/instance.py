@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from mmdp.checks import as_distances, as_features, as_heads, as_weights
+from mmdp.checks import as_budget, as_distances, as_features, as_heads, as_weights
 from mmdp.objectives import OBJECTIVES, ConditionalDPP, ImplicitWeight, MaxMinDiversity
 from mmdp.problem import Problem
 
@@ -62,6 +63,12 @@ class Instance:
                 raise ValueError(f"{part} must have one row per token, got shape {array.shape} for {n} tokens")
         if self.grid is not None and self.grid[0] * self.grid[1] != n:
             raise ValueError(f"grid must have {n} cells, got {self.grid[0]} x {self.grid[1]}")
+        if self.image is not None and (self.image.dtype != np.uint8 or self.image.shape[2:] != (3,)):
+            raise ValueError(
+                f"image must be (height, width, 3) uint8, got {self.image.dtype} of shape {self.image.shape}"
+            )
+        if self.k is not None:
+            as_budget(self.k, n)
 
     @property
     def n(self) -> int:

@@ -20,9 +20,9 @@ class ConditionalDPP(Problem):
     """max over |S| = k of log det L_S with L = diag(w) C diag(w), C_ij = cos(x_i, x_j); natural log.
 
     The weight w_i is the relevance r_i of token i, or exp(theta r_i / (2 (1 - theta))) when `theta` is given
-    :cite:p:`zhang2025cdpruner`; hence log det L_S = sum_{i in S} 2 log w_i + log det C_S. MAP inference in a DPP, also known
-    as maximum-entropy sampling :cite:p:`ko1995exact`; NP-hard. log det is submodular, but with w <= 1 no gain is positive, so the
-    usual 1 - 1/e of greedy does not apply.
+    :cite:p:`zhang2025cdpruner`; hence log det L_S = sum_{i in S} 2 log w_i + log det C_S. MAP inference in a DPP,
+    also known as maximum-entropy sampling :cite:p:`ko1995exact`; NP-hard. log det is submodular, but with w <= 1 no
+    gain is positive, so the usual 1 - 1/e of greedy does not apply.
 
     The value is 0 for the empty set and -inf when L_S is singular: a zero weight, or a least eigenvalue of C_S at most
     1e-12. For k above the rank of L every set has value -inf.

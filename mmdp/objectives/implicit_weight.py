@@ -17,19 +17,20 @@ from mmdp.problem import GapKind, Problem
 class ImplicitWeight(Problem):
     """max over |S| = k of -|| sum_{i not in S} dW_i ||_F^2 = -y^T G y, y the 0/1 vector of the pruned tokens.
 
-    Attention computes q K^T V = q (sum_i k_i^T v_i): each token adds a rank-1 update dW_i = phi(k_i)^T v_i to an implicit weight
-    matrix :cite:p:`iwp2026`, and G_ij = <dW_i, dW_j>_F is a Gram matrix, hence the energy y^T G y of the pruned rest is convex.
-    Choosing y is a cardinality-constrained binary quadratic program; NP-hard. The value is 0 at k = n and never positive.
+    Attention computes q K^T V = q (sum_i k_i^T v_i): each token adds a rank-1 update dW_i = phi(k_i)^T v_i to an
+    implicit weight matrix :cite:p:`iwp2026`, and G_ij = <dW_i, dW_j>_F is a Gram matrix, hence the energy y^T G y of
+    the pruned rest is convex. Choosing y is a cardinality-constrained binary quadratic program; NP-hard. The value is
+    0 at k = n and never positive.
 
     `form` says which G (kappa is the kernel on keys, S_ij the normalised <dW_i, dW_j>, h counts heads):
 
-    * ``"truncation"``: G_ij = sum_h kappa(k_i, k_j) (v_i . v_j), the energy itself. Entries may be negative: neither monotone nor
-      submodular in general.
-    * ``"squared"``: G = diag(p) (mean_h S o S) diag(p), with p_i = ||dW_i||_F, or the size seen by `query`. Entries are >= 0, so
-      the explained energy 1^T G 1 - y^T G y is monotone submodular and greedy reaches 1 - 1/e of its optimum. The form behind IWP's squared
-      duplication metric; recommended.
-    * ``"query_weighted"``: G = sum_h (A^T A) o (V V^T) with A_qi the attention of query q to token i: the output error of the given
-      queries with the softmax normaliser frozen.
+    * ``"truncation"``: G_ij = sum_h kappa(k_i, k_j) (v_i . v_j), the energy itself. Entries may be negative: neither
+      monotone nor submodular in general.
+    * ``"squared"``: G = diag(p) (mean_h S o S) diag(p), with p_i = ||dW_i||_F, or the size seen by `query`. Entries
+      are >= 0, so the explained energy 1^T G 1 - y^T G y is monotone submodular and greedy reaches 1 - 1/e of its
+      optimum. The form behind IWP's squared duplication metric; recommended.
+    * ``"query_weighted"``: G = sum_h (A^T A) o (V V^T) with A_qi the attention of query q to token i: the output
+      error of the given queries with the softmax normaliser frozen.
 
     Examples
     --------
@@ -62,13 +63,14 @@ class ImplicitWeight(Problem):
         ----------
         K, V : (n, d) or (H, n, d) keys and (n, d_v) or (H, n, d_v) values; never normalised here.
         k : how many to keep.
-        query : None (the plain Gram), or (d,), (m, d) or (H, m, d) query vectors. ``"truncation"`` and ``"squared"`` take one query per head
-            and replace ||dW_i|| by |kappa(q, k_i)| ||v_i||; ``"query_weighted"`` needs it and takes m of them.
+        query : None (the plain Gram), or (d,), (m, d) or (H, m, d) query vectors. ``"truncation"`` and ``"squared"``
+            take one query per head and replace ||dW_i|| by |kappa(q, k_i)| ||v_i||; ``"query_weighted"`` needs it and
+            takes m of them.
         kernel : ``"linear"`` kappa(x, y) = x . y, or ``"softmax"`` kappa(x, y) = exp(x . y / sqrt(d)).
         form : see the class.
 
-        With the softmax kernel G is formed in logs and divided by max_i G_ii; `log_scale` is the log of that divisor, so the
-        energy in its own units is exp(log_scale) times minus the value.
+        With the softmax kernel G is formed in logs and divided by max_i G_ii; `log_scale` is the log of that divisor,
+        so the energy in its own units is exp(log_scale) times minus the value.
         """
         keys, values = as_heads(K, "K"), as_heads(V, "V")
         queries = check_parts(keys, values, query, kernel, form)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from mmdp.checks import Float, as_real
+from mmdp.duplicates import copy_equal_tokens, first_copies
 
 Kernel = Literal["linear", "softmax"]
 Form = Literal["truncation", "squared", "query_weighted"]
@@ -34,7 +35,8 @@ def check_parts(keys: Float, values: Float, query: Any, kernel: Kernel, form: Fo
         queries = np.broadcast_to(queries, (len(keys), *queries.shape))
     if queries.shape[0] != len(keys) or queries.shape[2] != keys.shape[2] or queries.shape[1] < 1:
         raise ValueError(
-            f"query must be (d,), (m, d) or (H, m, d) with H = {len(keys)}, d = {keys.shape[2]}, got shape {np.shape(query)}"
+            f"query must be (d,), (m, d) or (H, m, d) with H = {len(keys)}, d = {keys.shape[2]}, "
+            f"got shape {np.shape(query)}"
         )
     if form != "query_weighted" and queries.shape[1] != 1:
         raise ValueError(f"form {form!r} takes one query per head, got {queries.shape[1]}")
@@ -44,7 +46,9 @@ def check_parts(keys: Float, values: Float, query: Any, kernel: Kernel, form: Fo
 def rank1_gram(keys: Float, values: Float, queries: Float | None, *, kernel: Kernel, form: Form) -> tuple[Float, float]:
     """(G / exp(log_scale), log_scale); log_scale is 0 for the linear kernel and log max_i G_ii for softmax.
 
-    Everything is computed as sign and logarithm, so a softmax kernel never overflows. Time O(H n^2 (d + d_v)), memory O(n^2).
+    Everything is computed as sign and logarithm, so a softmax kernel never overflows.
+    Time O(H n^2 (d + d_v)), memory
+    O(n^2).
     """
     heads, n = keys.shape[:2]
     attention = None
@@ -70,7 +74,8 @@ def rank1_gram(keys: Float, values: Float, queries: Float | None, *, kernel: Ker
         else:
             size = (block - log_scale - np.log(heads)) / 2
             gram += np.exp(2 * logs + size[:, None] + size[None, :])
-    return (gram + gram.T) / 2, log_scale
+    first = first_copies(keys.swapaxes(0, 1), values.swapaxes(0, 1))
+    return copy_equal_tokens((gram + gram.T) / 2, first), log_scale
 
 
 def _log(x: Float) -> Float:
@@ -90,7 +95,7 @@ def _log_sizes(keys: Float, values: Float, queries: Float | None, kernel: Kernel
 
 
 def _log_cosines(keys: Float, values: Float, kernel: Kernel) -> tuple[Float, Float]:
-    """log |S_ij| and sign S_ij of one head, S_ij = kappa(k_i, k_j) (v_i . v_j) / (||dW_i|| ||dW_j||); S = 0 for a zero update."""
+    """log |S_ij| and sign S_ij, S_ij = kappa(k_i, k_j) (v_i . v_j) / (||dW_i|| ||dW_j||); a zero update has S = 0."""
     v = _units(values)
     value_cos = v @ v.T
     zero = ~v.any(axis=1)
