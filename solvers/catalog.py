@@ -32,6 +32,8 @@ class Solver:
     exact : it proves its answer optimal, given time.
     ordered : its indices come in order of selection, so that a prefix answers every smaller k.
     constrained : it honours `Constraints`.
+    generic : it asks a problem for nothing but values, so that it also takes an objective of your own.
+    compiled : its kernels are compiled on first use (numba); `python -m solvers.warm` does that beforehand.
     requires : import names of packages beyond the core dependencies.
     extra : the optional dependency that brings them.
     """
@@ -44,6 +46,8 @@ class Solver:
     exact: bool = False
     ordered: bool = False
     constrained: bool = False
+    generic: bool = False
+    compiled: bool = False
     requires: tuple[str, ...] = ()
     extra: str = ""
 
@@ -51,6 +55,10 @@ class Solver:
     def full_name(self) -> str:
         """ "name:backend"."""
         return f"{self.name}:{self.backend}"
+
+    def takes(self, objective: str) -> bool:
+        """Whether it solves the objective of that name."""
+        return self.generic or objective in self.solves
 
     @property
     def missing(self) -> str | None:
@@ -94,9 +102,95 @@ CATALOG: tuple[Solver, ...] = (
         ordered=True,
     ),
     Solver("pc_mmr", "naive", "solvers.rank1.pc_mmr_naive", RANK1, "progressive chunked MMR (IWP)", ordered=True),
+    Solver(
+        "farthest_first",
+        "gpu",
+        "solvers.farthest_first.gpu",
+        MAX_MIN,
+        "farthest-first traversal, batched (torch, Triton)",
+        ordered=True,
+        requires=("torch",),
+        extra="torch",
+    ),
+    Solver(
+        "greedy_map",
+        "gpu",
+        "solvers.greedy_map.gpu",
+        DPP,
+        "greedy MAP by incremental Cholesky, batched (torch, Triton)",
+        ordered=True,
+        requires=("torch",),
+        extra="torch",
+    ),
+    Solver(
+        "rank1",
+        "gpu",
+        "solvers.rank1.gpu",
+        RANK1,
+        "greedy on the true gain of the rank-1 energy, batched (torch, Triton)",
+        ordered=True,
+        requires=("torch",),
+        extra="torch",
+    ),
+    Solver(
+        "mmr",
+        "gpu",
+        "solvers.rank1.mmr_gpu",
+        RANK1,
+        "maximal marginal relevance, batched (torch, Triton)",
+        ordered=True,
+        requires=("torch",),
+        extra="torch",
+    ),
+    Solver(
+        "pc_mmr",
+        "gpu",
+        "solvers.rank1.pc_mmr_gpu",
+        RANK1,
+        "progressive chunked MMR, batched (torch)",
+        ordered=True,
+        requires=("torch",),
+        extra="torch",
+    ),
     Solver("local_search", "naive", "solvers.local_search.naive", ANY, "greedy, then best 1-swaps, with restarts"),
-    Solver("random", "naive", "solvers.random", ANY, "uniformly random set", ordered=True),
-    Solver("brute_force", "naive", "solvers.brute_force", ANY, "every subset", exact=True, constrained=True),
+    Solver("random", "naive", "solvers.random", ANY, "uniformly random set", ordered=True, generic=True),
+    Solver(
+        "brute_force",
+        "naive",
+        "solvers.brute_force",
+        ANY,
+        "every subset",
+        exact=True,
+        constrained=True,
+        generic=True,
+    ),
+    Solver(
+        "branch_and_bound",
+        "cpu",
+        "solvers.exact.max_min.branch_and_bound",
+        MAX_MIN,
+        "bitset clique search over the distances, then the theta' bound",
+        exact=True,
+        compiled=True,
+    ),
+    Solver(
+        "branch_and_bound",
+        "cpu",
+        "solvers.exact.log_det.branch_and_bound",
+        DPP,
+        "best-first search on the factorisation bound",
+        exact=True,
+        compiled=True,
+    ),
+    Solver(
+        "branch_and_bound",
+        "cpu",
+        "solvers.exact.rank1.branch_and_bound",
+        RANK1,
+        "best-first search on a convex QP after a diagonal shift",
+        exact=True,
+        compiled=True,
+    ),
     Solver(
         "node_packing",
         "cpu",
@@ -129,7 +223,7 @@ CATALOG: tuple[Solver, ...] = (
         "cpu",
         "solvers.exact.outer_approximation",
         DPP,
-        "gradient cuts of a concave bound in a MILP master",
+        "cuts from a concave bound, conditioned on few tokens, in a master for CP-SAT",
         exact=True,
         constrained=True,
     ),

@@ -35,10 +35,12 @@ def solve(
     Parameters
     ----------
     problem : what is asked.
-    method : a name of `CATALOG`; ``"greedy"``, the greedy of the objective; ``"exact"``, the best proving method for it; or ``"auto"``,
-        which proves what the time allows and otherwise gives greedy + local search with the best bound.
-    backend : ``"naive"`` (numpy, as in the paper), ``"cpu"`` (numba, OR-Tools), ``"gpu"`` (torch, Triton) or ``"auto"``, the fastest installed one
-        that takes the problem.
+    method : a name of `CATALOG`; ``"greedy"``, the greedy of the objective; ``"exact"``, the best proving method for
+        it; or ``"auto"``, which proves what the time allows and otherwise gives greedy + local search with the best
+        bound.
+    backend : ``"naive"`` (numpy, as in the paper), ``"cpu"`` (numba, OR-Tools), ``"gpu"`` (torch, Triton) or
+        ``"auto"``, the fastest installed one that takes the problem, ``"cpu"`` before ``"naive"``. A problem lives in
+        host memory, so ``"gpu"`` is never chosen by itself; named, it also runs without an accelerator.
     time_limit : seconds; None means 10 for ``"auto"`` and no limit for a named method.
     seed : for everything random.
     options : of the method, by name.
@@ -49,7 +51,8 @@ def solve(
 
     Raises
     ------
-    ValueError : unknown method or backend, a method that does not take the objective or the constraints, a time limit below 0.
+    ValueError : unknown method or backend, a method that does not take the objective or the constraints, a time limit
+        below 0.
     TypeError : an option the method does not have.
     ImportError : a missing optional dependency, with its pip command.
 
@@ -77,6 +80,8 @@ def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:
     if backend not in (*BACKENDS, "auto"):
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, auto, got {backend!r}")
     if method == "greedy":
+        if problem.name not in GREEDY:
+            raise ValueError(f"there is no greedy for the objective {problem.name!r}, only for {', '.join(GREEDY)}")
         method = GREEDY[problem.name]
     elif method == "exact":
         from solvers.exact.best import best_method  # late: only this alias needs it
@@ -88,9 +93,9 @@ def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:
         near = difflib.get_close_matches(method, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
         raise ValueError(f"unknown method {method!r}{hint}")
-    rows = [row for row in rows if problem.name in row.solves]
+    rows = [row for row in rows if row.takes(problem.name)]
     if not rows:
-        names = sorted({row.name for row in CATALOG if problem.name in row.solves})
+        names = sorted({row.name for row in CATALOG if row.takes(problem.name)})
         raise ValueError(
             f"method {method!r} does not take the objective {problem.name!r}; there are {', '.join(names)}"
         )
@@ -101,9 +106,9 @@ def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:
     if problem.constraints:
         rows = [row for row in rows if row.constrained]
         if not rows:
-            names = sorted({row.name for row in CATALOG if row.constrained and problem.name in row.solves})
+            names = sorted({row.name for row in CATALOG if row.constrained and row.takes(problem.name)})
             raise ValueError(f"method {method!r} cannot honour constraints; {', '.join(names)} can")
-    rows.sort(key=lambda row: BACKENDS.index(row.backend))
+    rows.sort(key=lambda row: (row.backend == "gpu", BACKENDS.index(row.backend)))  # gpu only where it is named
     return next((row for row in rows if not row.missing), rows[-1])
 
 

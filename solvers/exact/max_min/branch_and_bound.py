@@ -1,0 +1,172 @@
+"""Max-min diversity to proven optimality: which levels are reachable is decided by clique search in the far graph.
+
+The optimum is one of the distinct distances. A level t is reachable when the far graph at t (tokens joined when
+d_ij >= t) has a clique of size k. Two ends close in on the optimum: sets found by tabu search raise the lower one;
+the upper one falls by colouring, clique search and, where these stall, the theta' bound. Distances are only compared,
+so the proof is exact for the float64 matrix given; theta' carries a margin for rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import cache
+
+import numpy as np
+
+from mmdp import MaxMinDiversity, Problem, Status
+from mmdp.checks import Float
+from solvers.answer import Answer, Request
+from solvers.exact.max_min.bracket import Bracket
+from solvers.exact.max_min.certificate import ThetaCertificate
+from solvers.exact.max_min.refuter import Refuter
+from solvers.exact.max_min.splitting import Splitting
+from solvers.exact.max_min.tabu import Climber, farthest_first_starts
+from solvers.exact.max_min.theta import GroupedTokens, close_pairs, theta_descent
+from solvers.exact.max_min.theta_prime import ThetaPrime
+
+STARTS = 64  # farthest-first traversals
+PATIENCE, NODES = 3_000, 400  # tabu iterations and search nodes of the first round
+MORE_PATIENCE, MORE_NODES = 2, 3  # their growth from round to round
+QUICK = 0.5  # seconds: a proof in prospect within this, or within the time already spent, is just done
+STALLED = 2.0  # seconds of search without a proof in prospect before theta' is called in
+FIRST_SPLIT, LAST_SPLIT = 0.12, 0.02  # share of the gap that one splitting is to close
+
+
+def run(problem: Problem, request: Request) -> Answer:
+    """Solve max-min diversity exactly, or give the best set and bound within the time limit.
+
+    Parameters
+    ----------
+    problem : `MaxMinDiversity` without constraints.
+    request : time limit in seconds (None proves, however long it takes) and seed of the tabu search.
+
+    Returns
+    -------
+    Answer : tokens ascending. Status OPTIMAL when proved, else TIME_LIMIT or INTERRUPTED (Ctrl-C) with the best set
+        and the best proven bound. `certificate` is a `ThetaCertificate`, or None where theta' was not needed; its
+        own bound can be above the final one. `stats`: nodes of the clique search, iterations of the tabu search,
+        theta_bound, sub-problems of the splitting, distance levels left between value and bound.
+
+    Notes
+    -----
+    Exponential in the worst case; memory O(n^2).
+    """
+    if not isinstance(problem, MaxMinDiversity):
+        raise TypeError(f"branch_and_bound solves max-min diversity, got {type(problem).__name__}")
+    if problem.constraints:
+        raise ValueError("branch_and_bound cannot honour constraints; node_packing can")
+    if problem.k < 2 or problem.k == problem.n:
+        tokens = np.arange(problem.k)
+        return Answer(tokens, problem.value(tokens), Status.OPTIMAL, {"nodes": 0})
+    began = time.perf_counter()
+    _compiled()
+    compile_seconds = time.perf_counter() - began
+    deadline = math.inf
+    if request.time_limit is not None:
+        deadline = request.started + compile_seconds + request.time_limit
+    proof = _Proof(np.ascontiguousarray(problem.distances), problem.k, deadline, request.seed)
+    status = Status.TIME_LIMIT
+    try:
+        proof.close_in()
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    bracket = proof.bracket
+    if bracket.closed:
+        status = Status.OPTIMAL
+    return Answer(bracket.tokens, bracket.bound, status, proof.stats, proof.certificate, compile_seconds)
+
+
+class _Proof:
+    """The two ends of one bracket and those who move them."""
+
+    def __init__(self, distances: Float, k: int, deadline: float, seed: int) -> None:
+        self.began, self.deadline = time.perf_counter(), deadline
+        starts = np.unique(np.linspace(0, len(distances) - 1, STARTS).astype(np.int64))
+        tokens, _ = farthest_first_starts(distances, k, starts)
+        self.bracket = Bracket(distances, np.sort(tokens))
+        self.climber = Climber(self.bracket, seed)
+        self.refuter = Refuter(self.bracket, deadline)
+        self.splitting = Splitting(deadline)
+        self.certificate: ThetaCertificate | None = None
+        self._groups: GroupedTokens | None = None
+
+    @property
+    def stats(self) -> dict[str, float | int | None]:
+        return {
+            "nodes": self.refuter.nodes,
+            "tabu_iterations": self.climber.iterations,
+            "theta_bound": None if self.certificate is None else self.certificate.bound(self.bracket.distances),
+            "subproblems": self.splitting.subproblems,
+            "open_levels": self.bracket.high - self.bracket.low - 1,
+        }
+
+    @property
+    def _left(self) -> float:
+        return self.deadline - time.perf_counter()
+
+    @property
+    def _spent(self) -> float:
+        return time.perf_counter() - self.began
+
+    def close_in(self) -> None:
+        """Move both ends, with growing effort, until they meet or time is up."""
+        self.refuter.colour()
+        patience, nodes = PATIENCE, NODES
+        while not self.bracket.closed and self._left > 0:
+            self.climber.climb(patience, self.deadline)
+            self.refuter.finish(nodes)
+            if self.bracket.closed:
+                return
+            self.refuter.lower(nodes)
+            expected = self.refuter.forecast()
+            seconds = expected / self.refuter.rate
+            if seconds < max(QUICK, self._spent):
+                self.refuter.finish(4 * int(expected) + nodes, both=False)
+            elif self._spent > min(STALLED, 0.1 * (self._spent + self._left)):
+                if self._groups is None:
+                    self._relax()
+                elif 2 * seconds < self._left < math.inf:
+                    self.refuter.finish(int(self._left / 2 * self.refuter.rate), both=False)
+                elif self.certificate is not None:
+                    self._split(self._groups)
+            patience *= MORE_PATIENCE
+            nodes *= MORE_NODES
+
+    def _relax(self) -> None:
+        """Lower the upper end by theta', in a third of the time left or in the time already spent."""
+        bracket = self.bracket
+        seconds = self._left / 3 if self._left < math.inf else self._spent
+        deadline = time.perf_counter() + seconds
+        self._groups = GroupedTokens(bracket.distances, bracket.k, float(bracket.levels[bracket.low + 1]))
+        theta_descent(self._groups, bracket.k, bracket.value, bracket.bound, deadline, self._certified)
+
+    def _split(self, groups: GroupedTokens) -> None:
+        """Lower it further by branching on top of theta', in all the time left or in the time already spent."""
+        bracket = self.bracket
+        self.splitting.deadline = self.deadline if self._left < math.inf else time.perf_counter() + self._spent
+        share = FIRST_SPLIT
+        while not bracket.closed and share > LAST_SPLIT and time.perf_counter() < self.splitting.deadline:
+            threshold = float(bracket.levels[bracket.index_at(bracket.bound - share * (bracket.bound - bracket.value))])
+            close = close_pairs(groups.distances, threshold)
+            if threshold <= groups.diameter or not close.any():
+                return
+            if self.splitting.refutes(ThetaPrime(close, bracket.k)):
+                bracket.refuted(threshold)
+            else:
+                share /= 2
+
+    def _certified(self, certificate: ThetaCertificate) -> None:
+        self.certificate = certificate
+        self.bracket.refuted(certificate.threshold)
+
+
+@cache
+def _compiled() -> bool:
+    """Have every kernel compiled, or read from disk, by solving a small problem; the first call takes the time."""
+    points = np.random.default_rng(0).standard_normal((24, 4))
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    proof = _Proof(distances, 8, math.inf, 0)
+    proof.close_in()
+    theta_descent(GroupedTokens(distances, 8, 0.0), 8, 0.0, float(distances.max()), math.inf, proof._certified)
+    return True
