@@ -1,0 +1,19 @@
+"""One file per model family. `adapter_for` finds the one for a model; any other class gets the generic adapter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmm_integration.adapters.generic import Adapter
+from lmm_integration.adapters.llava import Llava
+from lmm_integration.adapters.llava_next import LlavaNext
+
+__all__ = ["FAMILIES", "Adapter", "Llava", "LlavaNext", "adapter_for"]
+
+FAMILIES: dict[str, type[Adapter]] = {"llava": Llava, "llava_next": LlavaNext}
+
+
+def adapter_for(model: Any) -> Adapter:
+    """The adapter of the model's family, by `config.model_type`."""
+    name = getattr(getattr(model, "config", None), "model_type", "")
+    return FAMILIES.get(name, Adapter)()

@@ -1,0 +1,73 @@
+"""Any model of transformers with `get_image_features` and a placeholder id; the model families refine it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from lmm_integration.adapters.layout import Layout
+
+Newline = Literal["none", "row", "all", "candidate"]
+
+
+class Adapter:
+    """What pruning has to know about a model family; this one asks for nothing but the public interface.
+
+    The features come from `get_image_features`, the places from the image placeholder id of the config, and every
+    token of an image is a candidate. Subclasses add what cannot be read off there: grids, crops, newlines, and the way
+    to the vision tower for methods that want its attention or its patches.
+    """
+
+    newline: Newline = "none"  # what happens to newline tokens, see `LlavaNext`
+
+    def check(self, model: Any) -> None:
+        """TypeError for a model that this road cannot serve."""
+        name = type(model).__name__
+        if hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None:
+            raise TypeError("a compiled model cannot be pruned: its prompt changes length, and hooks would be traced")
+        base = getattr(model, "base_model", None)
+        if getattr(base, "get_image_features", None) is None or self._placeholder(model) is None:
+            raise TypeError(f"pruning needs a model with a vision tower, and {name} has none that it can find")
+        if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
+            raise TypeError(f"{name} does not take encoded images (mm_encoder_outputs) in this version of transformers")
+        if hasattr(base, "get_rope_index"):
+            raise TypeError(f"{name} places its tokens by multimodal rotary positions, which only an own adapter keeps")
+
+    def placeholder(self, model: Any) -> int:
+        """The token id that stands for one visual token."""
+        token: int = self._placeholder(model)
+        return token
+
+    @staticmethod
+    def _placeholder(model: Any) -> Any:
+        config = getattr(model, "config", None)
+        return getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+
+    def vision_inputs(self, model: Any) -> tuple[str, ...]:
+        """Names of the inputs that the vision tower consumes."""
+        names = inspect.signature(model.base_model.get_image_features).parameters
+        return tuple(name for name in names if name != "kwargs")
+
+    def encode(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """The tower's output with the projected tokens as `pooler_output`, as `generate` itself computes it."""
+        given = {name: inputs[name] for name in self.vision_inputs(model) if inputs.get(name) is not None}
+        return model.base_model.get_image_features(**given, return_dict=True)
+
+    def layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
+        """Per image, where its tokens come from."""
+        return [Layout.plain(len(tokens), None) for tokens in features]
+
+    def crops(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[int]:
+        """Per image, how many pictures the tower saw."""
+        return [1] * len(features)
+
+    def tower(self, model: Any) -> nn.Module:
+        """The vision tower, for methods that read its attention; TypeError where the family is not known."""
+        raise TypeError(f"{type(model).__name__}: no adapter knows how to read the attention of its vision tower")
+
+    def patches(self, model: Any, inputs: Mapping[str, Any], output: Any) -> Tensor:
+        """(crops, patches, d_v) states that the projector was given; TypeError where the family is not known."""
+        raise TypeError(f"{type(model).__name__}: no adapter knows which patches of its vision tower became tokens")

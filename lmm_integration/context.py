@@ -1,0 +1,213 @@
+"""`with prune(model, DivPrune(), keep=64): model.generate(**inputs)`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lmm_integration.adapters import Adapter, adapter_for
+from lmm_integration.budget import check_keep
+from lmm_integration.generation import caller_prompt, generation_lengths
+from lmm_integration.pre_llm import Pruned, requirements, run
+from lmm_integration.scene import has_pixels
+from lmm_integration.tokens import InputPruner
+from lmm_integration.units import BudgetScope
+
+MISSING = object()
+
+
+@dataclass(frozen=True)
+class PruneStats:
+    """What the last pruned call did.
+
+    Attributes
+    ----------
+    tokens : per image (n, kept), in the order of the placeholders.
+    seconds : what the selection took, without the vision tower.
+    prompt : columns of the prompt, before and after.
+    """
+
+    tokens: tuple[tuple[int, int], ...]
+    seconds: float
+    prompt: tuple[int, int]
+
+
+class prune:  # noqa: N801 (used like a function, as contextlib's own)
+    """Prune the images of every `generate` and every forward call of a model, inside a `with` block.
+
+    In front of the language model the call is what `prune_inputs` makes of it. Behind it the caller sees his own
+    prompt: `generate` gives `sequences` that begin with it, a forward call gives logits for all its places, where a
+    place that was dropped answers as the last one before it that stayed. Hidden states, attentions and caches are those
+    of the shorter prompt. Calls without pictures pass untouched.
+
+    Parameters
+    ----------
+    model, pruner, keep, text, processor, budget_scope, adapter : as for `prune_inputs`.
+    strict : raise at the end of the block when nothing was pruned in it.
+
+    Attributes
+    ----------
+    stats : PruneStats of the last pruned call, None before.
+    last_indices : per image, the kept tokens of the last pruned call, None before.
+    calls : how many calls were pruned.
+
+    Raises
+    ------
+    ValueError, TypeError : at once, what is wrong with the model, the method or the budget; in a call, what
+        `prune_inputs` raises, and every mode that would run wrong: a cache from before, `return_dict=False`.
+    RuntimeError : nothing was pruned in the block; the model is in another block already.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        pruner: InputPruner,
+        keep: int | float = 64,
+        *,
+        text: str | Sequence[str] | None = None,
+        processor: Any = None,
+        budget_scope: BudgetScope = "image",
+        adapter: Adapter | None = None,
+        strict: bool = True,
+    ) -> None:
+        check_keep(keep)
+        requirements(pruner)
+        self.adapter = adapter or adapter_for(model)
+        self.adapter.check(model)
+        self.model, self.pruner, self.keep = model, pruner, keep
+        self.text, self.processor, self.budget_scope, self.strict = text, processor, budget_scope, strict
+        self.stats: PruneStats | None = None
+        self.last_indices: list[Tensor] | None = None
+        self.calls = 0
+        self._undo = ExitStack()
+        self._inside = False
+        self._restore: tuple[Pruned, Any] | None = None
+
+    def apply(self) -> prune:
+        """Start pruning, for harnesses that cannot use a `with` block; `remove` ends it."""
+        if getattr(self.model.generate, "pruned_by", None) is not None:
+            raise RuntimeError("the model is being pruned already; leave that block first")
+        generate = self.model.generate
+
+        @functools.wraps(generate)
+        def pruned_generate(*args: Any, **kwargs: Any) -> Any:
+            return self._generate(generate, args, kwargs)
+
+        pruned_generate.pruned_by = self  # type: ignore[attr-defined]
+        before = self.model.__dict__.get("generate", MISSING)  # other tools put things on the instance too
+        self.model.__dict__["generate"] = pruned_generate
+        self._undo.callback(self._put_back, before)
+        self._undo.callback(self.model.register_forward_pre_hook(self._before_forward, with_kwargs=True).remove)
+        self._undo.callback(self.model.register_forward_hook(self._after_forward, with_kwargs=True).remove)
+        return self
+
+    def _put_back(self, before: Any) -> None:
+        if before is MISSING:
+            del self.model.__dict__["generate"]
+        else:
+            self.model.__dict__["generate"] = before
+
+    def remove(self) -> None:
+        """Leave the model as it was found."""
+        self._undo.close()
+
+    def __enter__(self) -> prune:
+        return self.apply()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+        if kind is None and self.strict and not self.calls:
+            raise RuntimeError("nothing was pruned: the model was not called with an image inside the block")
+
+    def _prune(self, inputs: dict[str, Any]) -> Pruned:
+        pruned = run(
+            self.model,
+            inputs,
+            self.pruner,
+            self.keep,
+            text=self.text,
+            processor=self.processor,
+            budget_scope=self.budget_scope,
+            adapter=self.adapter,
+        )
+        self.stats = PruneStats(
+            tuple(pruned.tokens), pruned.seconds, (inputs["input_ids"].shape[1], pruned.inputs["input_ids"].shape[1])
+        )
+        self.last_indices = pruned.indices
+        self.calls += 1
+        return pruned
+
+    def _generate(self, generate: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        bound = inspect.signature(generate).bind(*args, **kwargs)
+        given = {**{k: v for k, v in bound.arguments.items() if k not in ("kwargs", "inputs")}, **bound.kwargs}
+        given.pop("inputs", None)
+        if (ids := bound.arguments.get("inputs")) is not None:
+            given["input_ids"] = ids
+        self._check_continuation(given)
+        if not has_pixels(given):
+            return generate(*args, **kwargs)
+        with torch.no_grad():
+            pruned = self._prune(given)
+        ids, new = given["input_ids"], pruned.inputs
+        if pruned.shortened is not None:
+            new.update(generation_lengths(self.model, given, ids.shape[1] - new["input_ids"].shape[1]))
+        self._inside = True
+        try:
+            out = generate(**new)
+        finally:
+            self._inside = False
+        return caller_prompt(out, ids, new["input_ids"].shape[1])
+
+    def _before_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._inside:
+            return None
+        names = inspect.signature(module.forward).parameters
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        self._restore = None
+        self._check_continuation(given)
+        if not has_pixels(given):
+            return None
+        if given.get("return_dict") is False:
+            raise ValueError(
+                "return_dict=False is not served while pruning: logits could not be given back in full length"
+            )
+        pruned = self._prune(given)
+        if pruned.shortened is not None:  # logits of single places are cut out afterwards, from the full length
+            self._restore = (pruned, pruned.inputs.pop("logits_to_keep", 0))
+        return (), pruned.inputs
+
+    def _after_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
+        if self._inside or self._restore is None:
+            return out
+        (pruned, wanted), self._restore = self._restore, None
+        logits = getattr(out, "logits", None)
+        if logits is None or pruned.shortened is None:
+            return out
+        full = pruned.shortened.restore(logits)
+        out.logits = full[:, slice(-wanted, None) if isinstance(wanted, int) else wanted]
+        return out
+
+    def _check_continuation(self, given: dict[str, Any]) -> None:
+        """A cache made here is shorter than the prompt that the caller counts with."""
+        cache, ids = given.get("past_key_values"), given.get("input_ids")
+        past = 0 if cache is None else cache.get_seq_length()
+        if not past or ids is None or self._inside:
+            return
+        mask = given.get("attention_mask")
+        if (ids == self.adapter.placeholder(self.model)).any() or (
+            mask is not None and mask.shape[1] != past + ids.shape[1]
+        ):
+            raise ValueError(
+                f"a prompt of {ids.shape[1]} tokens cannot be continued on a pruned cache of {past}: pass only the new "
+                "tokens, with a mask over the cache and them, or start without a cache"
+            )

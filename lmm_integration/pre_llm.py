@@ -1,0 +1,164 @@
+"""Prune visual tokens between the projector and the language model: inputs in, shorter inputs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from lmm_integration.adapters import Adapter, adapter_for
+from lmm_integration.budget import budgets, check_keep
+from lmm_integration.question import questions
+from lmm_integration.scene import Scene
+from lmm_integration.sequence import PositionPolicy, Shortened
+from lmm_integration.tokens import InputPruner, check_choice
+from lmm_integration.units import BudgetScope, Kept, per_image, units
+
+KNOWN = frozenset({"relevance", "vision_attention", "text"})
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The shorter inputs, and what happened.
+
+    Attributes
+    ----------
+    inputs : for `model(**inputs)` or `model.generate(**inputs)`.
+    tokens : per image (n, kept), in the order of the placeholders.
+    indices : per image, the kept tokens, int64 on the CPU, in reading order.
+    seconds : what the selection took, without the vision tower.
+    shortened : the map between the prompts; None when everything was kept.
+    """
+
+    inputs: dict[str, Any]
+    tokens: list[tuple[int, int]]
+    indices: list[Tensor]
+    seconds: float
+    shortened: Shortened | None
+
+
+def prune_inputs(
+    model: Any,
+    inputs: Mapping[str, Any],
+    pruner: InputPruner,
+    keep: int | float = 64,
+    *,
+    text: str | Sequence[str] | None = None,
+    processor: Any = None,
+    budget_scope: BudgetScope = "image",
+    adapter: Adapter | None = None,
+) -> dict[str, Any]:
+    """Run the vision tower, keep some of its tokens, and hand back inputs with a shorter prompt.
+
+    A pure function: no hook, and neither the model nor `inputs` are changed. The language model sees a sequence, and
+    builds a KV cache, that is really shorter, in every layer.
+
+    Parameters
+    ----------
+    model : a model of transformers with `get_image_features`; LLaVA-1.5 and LLaVA-NeXT have adapters of their own.
+    inputs : what a processor gives: (B, L) `input_ids`, `pixel_values`, and so on; rows may hold different numbers of
+        images or none, and be padded on either side.
+    pruner : the method, `DivPrune()` for instance.
+    keep : int >= 1 tokens, or float in (0, 1] of the tokens, for each unit of `budget_scope`; a unit that has fewer
+        keeps all of them.
+    text : the question, one for all rows or one per row, for methods that read it.
+    processor : where `text` is missing, the question is what this decodes behind the last image of a row.
+    budget_scope : `"crop"`, `"image"` or `"sample"`, what gets a budget and is chosen from on its own.
+    adapter : how the model family lays out its tokens; None finds it by the model's type.
+
+    Returns
+    -------
+    A new dict: `mm_encoder_outputs` in place of the pictures, every (B, L) tensor shortened (labels too), an explicit
+    `attention_mask`, `position_ids` when the pruner's policy is to keep them. When nothing was dropped, the prompt is
+    the caller's. Beam search expands `mm_encoder_outputs` in place: make the inputs anew for a second call.
+
+    Raises
+    ------
+    ValueError : no image, a budget out of range, a missing question, placeholders and images that do not fit.
+    TypeError : a model without a vision tower, or a method that the model cannot serve.
+    """
+    found = run(model, inputs, pruner, keep, text=text, processor=processor, budget_scope=budget_scope, adapter=adapter)
+    return found.inputs
+
+
+def run(
+    model: Any,
+    inputs: Mapping[str, Any],
+    pruner: InputPruner,
+    keep: int | float,
+    *,
+    text: str | Sequence[str] | None,
+    processor: Any,
+    budget_scope: BudgetScope,
+    adapter: Adapter | None,
+) -> Pruned:
+    """`prune_inputs` with its particulars."""
+    check_keep(keep)
+    adapter = adapter or adapter_for(model)
+    adapter.check(model)
+    requires = requirements(pruner)
+    attention_layer = getattr(pruner, "layer", -2) if "vision_attention" in requires else None
+    scene = Scene.read(model, inputs, adapter, attention_layer)
+    asked = None
+    if requires & {"text", "relevance"}:
+        mask = inputs.get("attention_mask")
+        asked = questions(text, processor, scene.ids, adapter.placeholder(model), mask, pruner)
+    with torch.no_grad():
+        parts = units(scene.layouts, scene.samples, budget_scope, adapter.newline)
+        k = budgets(keep, [len(unit.token) for unit in parts], [unit.sample for unit in parts])
+        relevance = getattr(pruner, "relevance", None) if "relevance" in requires else None
+        tokens = scene.tokens(parts, asked, relevance, lambda: adapter.patches(model, inputs, scene.output))
+        started = time.perf_counter()
+        choices = pruner.select(tokens, k)
+        seconds = time.perf_counter() - started
+        if len(choices) != len(parts):
+            raise ValueError(f"{type(pruner).__name__}.select must give {len(parts)} choices, got {len(choices)}")
+        chosen = [check_choice(c, n, m, pruner) for c, n, m in zip(choices, tokens.sizes, k, strict=True)]
+    kept = per_image(parts, list(zip(chosen, choices, strict=True)), scene.layouts, scene.features, adapter.newline)
+    new, shortened = _rebuild(model, inputs, adapter, getattr(pruner, "position_policy", "repack"), scene, kept)
+    return Pruned(
+        inputs=new,
+        tokens=[(len(old), len(image.indices)) for old, image in zip(scene.features, kept, strict=True)],
+        indices=[image.indices for image in kept],
+        seconds=seconds,
+        shortened=shortened,
+    )
+
+
+def requirements(pruner: Any) -> frozenset[str]:
+    """What a pruner declares to read beside the features; TypeError or ValueError when that cannot be given."""
+    if not callable(getattr(pruner, "select", None)):
+        raise TypeError(f"a pruner must have a method select(tokens, k), got {pruner!r}")
+    requires = frozenset(getattr(pruner, "requires", frozenset()))
+    if unknown := requires - KNOWN:
+        raise ValueError(f"{type(pruner).__name__} requires {sorted(unknown)}; there are {sorted(KNOWN)}")
+    if "relevance" in requires and getattr(pruner, "relevance", None) is None:
+        raise ValueError(
+            f"{type(pruner).__name__} needs a relevance tower: pass relevance=, for instance a ClipRelevance"
+        )
+    return requires
+
+
+def _rebuild(
+    model: Any, inputs: Mapping[str, Any], adapter: Adapter, policy: PositionPolicy, scene: Scene, kept: list[Kept]
+) -> tuple[dict[str, Any], Shortened | None]:
+    consumed = adapter.vision_inputs(model)
+    new = {name: value for name, value in inputs.items() if name not in consumed}
+    shortened = None
+    if any(len(image.indices) < len(old) for old, image in zip(scene.features, kept, strict=True)):
+        shortened = Shortened(scene.ids, inputs.get("attention_mask"), scene.places, [image.indices for image in kept])
+        pad = model.config.get_text_config().pad_token_id
+        new = shortened.inputs(new, 0 if pad is None else pad, policy)
+    packed: Any = [image.features for image in kept if len(image.indices)]
+    if isinstance(scene.output.pooler_output, Tensor):
+        if len({len(image) for image in packed}) > 1:
+            counts = [len(image.indices) for image in kept]
+            raise ValueError(f"{type(model).__name__} takes equally many tokens for every image only, got {counts}")
+        packed = torch.stack(packed)
+    new["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=packed)}
+    return new, shortened

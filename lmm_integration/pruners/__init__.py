@@ -1,0 +1,13 @@
+"""One file per published method. `METHODS` lists them; the tables are made from it."""
+
+from lmm_integration.pruners.average_pool import AveragePool
+from lmm_integration.pruners.cdpruner import CDPruner
+from lmm_integration.pruners.cls_attention import ClsAttention
+from lmm_integration.pruners.divprune import DivPrune
+from lmm_integration.pruners.method import Method
+from lmm_integration.pruners.random import RandomPruner
+from lmm_integration.pruners.uniform_grid import UniformGrid
+
+METHODS: tuple[type[Method], ...] = (DivPrune, CDPruner, ClsAttention, UniformGrid, AveragePool, RandomPruner)
+
+__all__ = ["METHODS", "AveragePool", "CDPruner", "ClsAttention", "DivPrune", "Method", "RandomPruner", "UniformGrid"]

@@ -1,0 +1,27 @@
+"""The table of methods, made from what they declare."""
+
+from __future__ import annotations
+
+from lmm_integration.pruners import METHODS
+
+COLUMNS = ("method", "class", "what it keeps", "budget", "needs", "merges", "source")
+
+
+def methods_table() -> list[dict[str, str]]:
+    """One row per method; the keys are `COLUMNS`.
+
+    >>> [row["class"] for row in methods_table()][:2]
+    ['DivPrune', 'CDPruner']
+    """
+    return [
+        {
+            "method": method.title,
+            "class": method.__name__,
+            "what it keeps": method.does,
+            "budget": method.budget_kind,
+            "needs": ", ".join(["features", *sorted(method.requires)]),
+            "merges": "yes" if method.merges else "no",
+            "source": method.source,
+        }
+        for method in METHODS
+    ]

@@ -1,0 +1,44 @@
+"""The question that belongs to every row of the batch, for methods that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+
+def questions(
+    text: str | Sequence[str] | None, processor: Any, ids: Tensor, placeholder: int, mask: Tensor | None, who: object
+) -> list[str]:
+    """One question per row: `text` as given, or else what the processor reads behind the last image of the row.
+
+    Raises
+    ------
+    ValueError : neither is given, or not one text per row.
+    """
+    rows = len(ids)
+    if text is not None:
+        texts = [text] * rows if isinstance(text, str) else list(text)
+        if len(texts) != rows:
+            raise ValueError(f"text must be one string, or one for each of the {rows} rows, got {len(texts)}")
+        return texts
+    if processor is None:
+        name = type(who).__name__
+        raise ValueError(
+            f"{name} needs the question: pass text='...', or the processor that can read it off the prompt"
+        )
+    tokenizer = getattr(processor, "tokenizer", processor)
+    return [
+        tokenizer.decode(
+            _behind_the_images(row, placeholder, None if mask is None else mask[i]), skip_special_tokens=True
+        )
+        for i, row in enumerate(ids)
+    ]
+
+
+def _behind_the_images(row: Tensor, placeholder: int, mask: Tensor | None) -> list[int]:
+    places = (row == placeholder).nonzero().flatten()
+    start = int(places[-1]) + 1 if len(places) else 0
+    tail = row[start:]
+    return (tail if mask is None else tail[mask[start:].bool()]).tolist()

@@ -1,0 +1,132 @@
+"""What a prompt shows: its pictures, their tokens, and where these stand. Read once, in front of every selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from lmm_integration.adapters import Adapter
+from lmm_integration.adapters.layout import Layout
+from lmm_integration.sequence import image_places
+from lmm_integration.tokens import VisualTokens
+from lmm_integration.units import Unit, gather
+from lmm_integration.vision_attention import class_token_attention
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The pictures of a batch, in the order of their placeholders.
+
+    Attributes
+    ----------
+    ids : (B, L) prompt.
+    output : of the vision tower, projected tokens as `pooler_output`.
+    features : per image (n, d) projected tokens.
+    layouts : per image, where they come from.
+    places : per image, where they stand in the flattened ids.
+    samples : per image, its row of the batch.
+    crops : per image, how many pictures the tower saw.
+    attention : (all crops, patches) what the class token looks at, or None when no one asked.
+    """
+
+    ids: Tensor
+    output: Any
+    features: list[Tensor]
+    layouts: list[Layout]
+    places: list[Tensor]
+    samples: list[int]
+    crops: list[int]
+    attention: Tensor | None
+
+    @classmethod
+    def read(cls, model: Any, inputs: Mapping[str, Any], adapter: Adapter, attention_layer: int | None) -> Scene:
+        """Run the vision tower; ValueError when the prompt and its pictures do not fit."""
+        ids = _checked_ids(model, inputs, adapter)
+        asked = None if attention_layer is None else class_token_attention(adapter.tower(model), attention_layer)
+        with asked or nullcontext([]) as rows:
+            output = adapter.encode(model, inputs)
+        features = [image.reshape(-1, image.shape[-1]) for image in output.pooler_output]
+        places = image_places(ids, adapter.placeholder(model), [len(image) for image in features])
+        return cls(
+            ids=ids,
+            output=output,
+            features=features,
+            layouts=adapter.layout(model, inputs, features),
+            places=places,
+            samples=[int(where[0]) // ids.shape[1] for where in places],
+            crops=adapter.crops(model, inputs, features),
+            attention=rows[0] if rows else None,
+        )
+
+    def tokens(self, units: Sequence[Unit], text: Sequence[str] | None, relevance: Any, patches: Any) -> VisualTokens:
+        """What the pruner is given: features, and whatever of the rest it requires.
+
+        Parameters
+        ----------
+        units : what it chooses from.
+        text : per row of the batch.
+        relevance : its provider, called with the (crops, patches, d) states of an image and the question.
+        patches : () -> (all crops, patches, d) states of the tower.
+        """
+        scores = None
+        if relevance is not None and text is not None:
+            pictures = patches().detach().split(self.crops)
+            scores = [relevance(seen, text[row]).flatten() for seen, row in zip(pictures, self.samples, strict=True)]
+        return VisualTokens(
+            features=[gather([image.detach() for image in self.features], unit) for unit in units],
+            sample=[unit.sample for unit in units],
+            grid=[unit.grid for unit in units],
+            relevance=None if scores is None else self._per_token(scores, units, "relevance"),
+            vision_attention=None
+            if self.attention is None
+            else self._per_token(
+                [seen.flatten() for seen in self.attention.split(self.crops)], units, "vision attention"
+            ),
+            text=None if text is None else [text[unit.sample] for unit in units],
+        )
+
+    def _per_token(self, per_patch: Sequence[Tensor], units: Sequence[Unit], name: str) -> list[Tensor]:
+        """From patches of an image to tokens of a unit."""
+        if any(
+            (self.layouts[i].patch[unit.token[unit.image == i]] < 0).any()
+            for unit in units
+            for i in unit.image.unique().tolist()
+        ):
+            raise ValueError(f"newline='candidate' is not for methods that read {name}: a newline has none")
+        values = [
+            scores[layout.patch.to(scores.device)] for scores, layout in zip(per_patch, self.layouts, strict=True)
+        ]
+        return [gather(values, unit) for unit in units]
+
+
+def _checked_ids(model: Any, inputs: Mapping[str, Any], adapter: Adapter) -> Tensor:
+    """The prompt, when this road can take it."""
+    ids = inputs.get("input_ids")
+    if not isinstance(ids, Tensor) or ids.ndim != 2:
+        raise ValueError("inputs must hold input_ids of shape (B, L), a torch tensor")
+    if inputs.get("mm_encoder_outputs") is not None:
+        raise ValueError("inputs hold mm_encoder_outputs, so they are pruned or encoded already; pass the pixel values")
+    if inputs.get("pixel_values_videos") is not None:
+        raise ValueError("inputs hold pixel_values_videos, but only images can be pruned")
+    if inputs.get("inputs_embeds") is not None:
+        raise ValueError("inputs hold inputs_embeds, in which images cannot be told from text; pass input_ids")
+    cache = inputs.get("past_key_values")
+    if cache is not None and cache.get_seq_length() > 0:
+        raise ValueError(
+            f"inputs continue a cache of {cache.get_seq_length()} tokens; images are pruned in front of it only"
+        )
+    if not has_pixels(inputs):
+        raise ValueError("inputs hold no image (no pixel_values), so there is nothing to prune")
+    mask = inputs.get("attention_mask")
+    if mask is not None and mask.shape != ids.shape:
+        raise ValueError(f"attention_mask must have the shape {tuple(ids.shape)} of input_ids, got {tuple(mask.shape)}")
+    return ids
+
+
+def has_pixels(inputs: Mapping[str, Any]) -> bool:
+    """Whether pictures come along. Placeholder ids alone say nothing: a model may generate one."""
+    return any(inputs.get(name) is not None for name in ("pixel_values", "pixel_values_images"))

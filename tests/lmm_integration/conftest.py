@@ -1,0 +1,125 @@
+"""Tiny random models of the real classes, and batches for them. Nothing is downloaded."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+IMAGE, PAD, EOS, VOCABULARY = 95, 0, 2, 100
+LANGUAGE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+    "pad_token_id": PAD,
+    "bos_token_id": 1,
+    "eos_token_id": EOS,
+    "initializer_range": 0.3,
+}
+VISION = {
+    "hidden_size": 24,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "image_size": 56,
+    "patch_size": 14,
+    "initializer_range": 0.3,
+}
+TOKENS = 16  # per picture of 56 x 56
+
+
+def _model(family: str, attention: str = "sdpa"):
+    import torch
+    import transformers as hf
+
+    parts = {
+        "vision_config": hf.CLIPVisionConfig(**VISION),
+        "text_config": hf.LlamaConfig(**LANGUAGE),
+        "image_token_id": IMAGE,
+    }
+    torch.manual_seed(0)
+    if family == "llava":
+        config = hf.LlavaConfig(**parts, image_seq_length=TOKENS, vision_feature_layer=-2)
+        model = hf.LlavaForConditionalGeneration(config)
+    elif family == "llava_next":
+        grids = [[56, 112], [112, 56], [112, 112]]
+        config = hf.LlavaNextConfig(**parts, image_grid_pinpoints=grids, vision_feature_layer=-2)
+        model = hf.LlavaNextForConditionalGeneration(config)
+    else:
+        config = hf.VipLlavaConfig(**parts, image_seq_length=TOKENS, vision_feature_layers=[-2, -1])
+        model = hf.VipLlavaForConditionalGeneration(config)
+    model.set_attn_implementation(attention)
+    model.generation_config.pad_token_id = PAD
+    model.generation_config.eos_token_id = None
+    model.generation_config.suppress_tokens = [IMAGE]  # a random model would generate placeholders
+    return model.eval()
+
+
+def _padded(rows: list[list[int]], side: str):
+    import torch
+
+    width = max(map(len, rows))
+    gaps = [[PAD] * (width - len(row)) for row in rows]
+    pairs = list(zip(rows, gaps, strict=True))
+    ids = [gap + row if side == "left" else row + gap for row, gap in pairs]
+    mask = [[0] * len(g) + [1] * len(r) if side == "left" else [1] * len(r) + [0] * len(g) for r, g in pairs]
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+def _batch(model, images=(1,), side="left", seed=0):
+    """`images[i]` pictures in row i, text of different length around them."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    count = sum(images)
+    inputs = {}
+    if model.config.model_type == "llava_next":
+        sizes = [[(90, 100), (40, 100), (100, 45)][i % 3] for i in range(count)]
+        inputs["image_sizes"] = torch.tensor(sizes)
+        inputs["pixel_values"] = torch.randn(count, 5, 3, 56, 56, generator=generator)
+        with torch.no_grad():
+            lengths = [len(x) for x in model.model.get_image_features(**inputs, return_dict=True).pooler_output]
+    else:
+        inputs["pixel_values"] = torch.randn(count, 3, 56, 56, generator=generator)
+        lengths = [TOKENS] * count
+
+    def words(n: int) -> list[int]:
+        return torch.randint(3, 90, (n,), generator=generator).tolist()
+
+    rows, left = [], iter(lengths)
+    for i, pictures in enumerate(images):
+        row = [1, *words(3)]
+        for _ in range(pictures):
+            row += [IMAGE] * next(left) + words(2)
+        rows.append(row + words(4 + i))
+    inputs["input_ids"], inputs["attention_mask"] = _padded(rows, side)
+    return inputs
+
+
+def _row(inputs, images, i):
+    """Row i of a batch as a batch of its own, padding removed."""
+    first = sum(images[:i])
+    real = inputs["attention_mask"][i].bool()
+    alone = {name: inputs[name][i : i + 1, real] for name in ("input_ids", "attention_mask")}
+    for name in ("pixel_values", "image_sizes"):
+        if name in inputs and images[i]:
+            alone[name] = inputs[name][first : first + images[i]]
+    return alone
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Builders: `model(family, attention)`, cached, `batch(model, images, side)`, `row(inputs, images, i)`."""
+    pytest.importorskip("transformers")
+    cache = {}
+
+    def model(family, attention="sdpa"):
+        if (family, attention) not in cache:
+            cache[family, attention] = _model(family, attention)
+        return cache[family, attention]
+
+    return SimpleNamespace(model=model, fresh=_model, batch=_batch, row=_row, image=IMAGE, tokens=TOKENS)
