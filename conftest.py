@@ -1,0 +1,23 @@
+"""Doctests of modules that need an optional dependency are left out where it is absent."""
+
+from importlib.util import find_spec
+
+NEEDS = {
+    "mmdp/instances/photos.py": "skimage",
+    "mmdp/instances/token_file.py": "safetensors",
+    "solvers/tensor*.py": "torch",
+    "solvers/*/*gpu*.py": "torch",
+    "solvers/triton_*.py": "triton",
+    "solvers/*/triton_*.py": "triton",
+    "lmm_integration/evaluate/*.py": "matplotlib",
+    "lmm_integration/adapters/*.py": "transformers",
+    "lmm_integration/pruners/*.py": "torch",
+} | {
+    f"lmm_integration/{name}.py": "transformers"
+    for name in (
+        *("context", "generation", "pre_llm", "question", "relevance"),
+        *("scene", "sequence", "tokens", "units", "vision_attention"),
+    )
+}
+
+collect_ignore_glob = [pattern for pattern, package in NEEDS.items() if find_spec(package) is None]
