@@ -127,6 +127,7 @@ def ours(case: Case, data: dict[str, Any]) -> Any:
 def published(case: Case, data: dict[str, Any]) -> Any:
     """The loop as published; it takes one sample at a time, but for the determinantal one."""
     import torch
+
     from benchmarks.peers import published as peers
 
     if case.door == "greedy_map":
