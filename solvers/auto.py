@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from mmdp import Problem
+from mmdp import Problem, upper_bounds
 from solvers.answer import Answer, Request
 from solvers.exact.best import best_method, few_subsets
 from solvers.solve import find_solver
@@ -23,4 +24,6 @@ def run(problem: Problem, request: Request) -> Answer:
     if few_subsets(problem):
         request = replace(request, time_limit=None)  # a tenth of a second at most
     answer = solver.load()(problem, request)
+    if answer.bound == math.inf:  # time was up before the method had a bound of its own
+        answer = replace(answer, bound=min(upper_bounds(problem).values(), default=math.inf))
     return replace(answer, stats={"method": method, **answer.stats})

@@ -58,8 +58,8 @@ def run(problem: ImplicitWeight, request: Request, tolerance: float = TOLERANCE)
     >>> from mmdp import ImplicitWeight
     >>> from solvers import solve
     >>> problem = ImplicitWeight.from_gram([[1, 1, 0], [1, 1, 0], [0, 0, 1]], k=1)
-    >>> solve(problem, "branch_and_bound").indices.tolist()  # the pair left over must not be the two copies
-    [0]
+    >>> solve(problem, "branch_and_bound").objective  # the pair left over must not be the two copies
+    -2.0
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance must be in [0, 1), got {tolerance}")
