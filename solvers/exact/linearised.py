@@ -44,6 +44,13 @@ def run(problem: ImplicitWeight, request: Request, workers: int = 1) -> Answer:
     -----
     Optimal means within 1e-9 of the energy, and its rounding: see `prove`. NP-hard; without the fixing, photo tokens
     stop at about n = 30.
+
+    Examples
+    --------
+    >>> from solvers import solve
+    >>> problem = ImplicitWeight.from_gram([[1, -1, 0], [-1, 2, 0], [0, 0, 3]], k=1)
+    >>> solve(problem, "linearised").indices.tolist()  # the two left over cancel
+    [2]
     """
     whole(workers, "workers", 1)
 

@@ -41,6 +41,13 @@ def run(problem: MaxMinDiversity, request: Request, workers: int = 1, piece: int
     -----
     NP-hard: exponential in the worst case. Photo tokens take seconds at n = 576 on one core, i.i.d. Gaussian ones at
     n = 100.
+
+    Examples
+    --------
+    >>> from solvers import solve
+    >>> problem = MaxMinDiversity.from_distances([[0, 1, 3], [1, 0, 2], [3, 2, 0]], k=2)
+    >>> solve(problem, "node_packing").indices.tolist()
+    [0, 2]
     """
     whole(workers, "workers", 1)
     whole(piece, "piece", 1)

