@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 
+from mmdp.certificates.certificate import CertificateError
 from mmdp.checks import as_subset
 from mmdp.problem import Problem
 from mmdp.selection import Selection, Status
 
 TOLERANCE = 1e-9
-
-
-class CertificateError(Exception):
-    """A claim does not hold."""
 
 
 def check(problem: Problem, selection: Selection) -> None:

@@ -15,10 +15,10 @@ from functools import cache
 import numpy as np
 
 from mmdp import MaxMinDiversity, Problem, Status
+from mmdp.certificates.theta import ThetaCertificate
 from mmdp.checks import Float
 from solvers.answer import Answer, Request
 from solvers.exact.max_min.bracket import Bracket
-from solvers.exact.max_min.certificate import ThetaCertificate
 from solvers.exact.max_min.refuter import Refuter
 from solvers.exact.max_min.splitting import Splitting
 from solvers.exact.max_min.tabu import Climber, farthest_first_starts

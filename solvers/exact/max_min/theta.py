@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mmdp.certificates.theta import ThetaCertificate, certified_level
 from mmdp.checks import Bool, Float, Int
-from solvers.exact.max_min.certificate import ThetaCertificate, certified_level
 from solvers.exact.max_min.far_graph import core_order
 from solvers.exact.max_min.grouping import farthest_pairs, nearest_centre
 from solvers.exact.max_min.theta_prime import ThetaPrime
