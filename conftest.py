@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 NEEDS = {
     "mmdp/instances/photos.py": "skimage",
+    "mmdp/instances/pictures.py": "skimage",
     "mmdp/instances/token_file.py": "safetensors",
     "solvers/tensor*.py": "torch",
     "solvers/*/*gpu*.py": "torch",

@@ -6,7 +6,8 @@ Importing this package loads neither scikit-image, scikit-learn nor safetensors.
 from mmdp.instances.instance import Instance
 from mmdp.instances.mdplib import gkd, mdg, read_mdplib, som, write_mdplib
 from mmdp.instances.names import describe, list_names, load
-from mmdp.instances.photos import photo, photo_tokens
+from mmdp.instances.photos import photo_tokens, stacked_photo_tokens
+from mmdp.instances.pictures import photo
 from mmdp.instances.synthetic import clustered, duplicates, gaussian
 from mmdp.instances.tight import tight
 from mmdp.instances.tight_case import TightCase
@@ -29,6 +30,7 @@ __all__ = [
     "read_mdplib",
     "save_tokens",
     "som",
+    "stacked_photo_tokens",
     "tight",
     "write_mdplib",
 ]

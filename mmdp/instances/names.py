@@ -9,7 +9,9 @@ from pathlib import Path
 
 from mmdp.instances.instance import Instance
 from mmdp.instances.mdplib import MDPLIB, read_mdplib
-from mmdp.instances.photos import KINDS, PHOTOS, TOKENS, photo_tokens
+from mmdp.instances.photo_features import KINDS
+from mmdp.instances.photos import GRID, TOKENS, photo_tokens, stacked_photo_tokens
+from mmdp.instances.pictures import PHOTOS
 from mmdp.instances.synthetic import clustered, duplicates, gaussian
 from mmdp.instances.tight import TIGHT
 from mmdp.instances.token_file import load_tokens
@@ -93,7 +95,7 @@ def describe() -> list[Family]:
 
     Examples
     --------
-    >>> describe()[1].pattern
+    >>> describe()[2].pattern
     'gaussian/<n>x<d>[/<seed>]'
     """
     return list(FAMILIES.values())
@@ -121,8 +123,19 @@ def _seed(parts: list[str]) -> int:
 def _photo(parts: list[str]) -> Instance:
     if len(parts) < 2 or parts[0] not in PHOTOS or parts[1] not in KINDS:
         raise _MismatchError
-    n = _numbers(parts[2], 1)[0] if parts[2:] else None
-    return photo_tokens(parts[0], parts[1], n, _seed(parts[3:]))
+    size, seed = parts[2] if parts[2:] else f"{GRID}x{GRID}", _seed(parts[3:])
+    if "x" not in size:
+        return photo_tokens(parts[0], parts[1], _numbers(size, 1)[0], seed)
+    rows, columns = _numbers(size, 2)
+    if rows != columns:
+        raise _MismatchError
+    return photo_tokens(parts[0], parts[1], seed=seed, grid=rows)
+
+
+def _photos(parts: list[str]) -> Instance:
+    if len(parts) < 2 or parts[1] not in KINDS:
+        raise _MismatchError
+    return stacked_photo_tokens(_numbers(parts[0], 1)[0], parts[1], _seed(parts[2:]))
 
 
 def _sized(build: Callable[..., Instance], count: int) -> Callable[[list[str]], Instance]:
@@ -150,12 +163,20 @@ def _tight(parts: list[str]) -> Instance:
 
 FAMILIES: dict[str, Family] = {
     "photo": Family(
-        f"photo/<{'|'.join(PHOTOS)}>/<{'|'.join(KINDS)}>[/<n>[/<seed>]]",
-        f"{TOKENS} or fewer",
+        f"photo/<{'|'.join(PHOTOS)}>/<{'|'.join(KINDS)}>[/<n|rows x columns>[/<seed>]]",
+        f"{TOKENS} or fewer, 2304 (48x48)",
         "64, 104 (daisy), 588 (raw)",
-        "patches of a photograph; with n a random subset",
+        "patches of a photograph; with n a random subset, with 48x48 a finer grid",
         _photo,
-        tuple(f"photo/{photo}/{kind}" for photo in PHOTOS for kind in KINDS),
+        (*(f"photo/{photo}/{kind}" for photo in PHOTOS for kind in KINDS), "photo/astronaut/pca/48x48"),
+    ),
+    "photos": Family(
+        f"photos/<count>/<{'|'.join(KINDS)}>[/<seed>]",
+        f"{TOKENS} count",
+        "64, 104 (daisy), 588 (raw)",
+        "patches of the first photographs of the list, stacked",
+        _photos,
+        ("photos/5/pca", "photos/5/daisy"),
     ),
     "gaussian": Family(
         "gaussian/<n>x<d>[/<seed>]",

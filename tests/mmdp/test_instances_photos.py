@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mmdp.instances import photo, photo_tokens
-from mmdp.instances import photos as module
-from mmdp.instances.photos import KINDS, PHOTOS
+from mmdp.instances import photo, photo_tokens, stacked_photo_tokens
+from mmdp.instances.photo_features import KINDS, features
+from mmdp.instances.pictures import PHOTOS
 
 pytest.importorskip("skimage", reason="photos need scikit-image")
 pytest.importorskip("sklearn", reason="two of the photos ship with scikit-learn")
@@ -34,14 +34,17 @@ def test_pictures(name):
     assert photo(name).any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize(
+    ("name", "kind"), [*(("astronaut", kind) for kind in KINDS), *((name, "pca") for name in list(PHOTOS)[1:])]
+)
 def test_tokens(name, kind):
-    """576 unit rows on a 24 x 24 grid, with relevance, keys, values and the picture."""
+    """576 unit rows (zeros for black patches) on a 24 x 24 grid, with relevance, keys, values and the picture."""
     instance = photo_tokens(name, kind)
-    assert instance.features.shape == (576, {"daisy": 104, "raw": 588}.get(kind, 64))
+    assert instance.features.shape == (576, {"daisy": 104, "raw": 588}.get(kind.removesuffix("-uncentred"), 64))
     assert instance.features.dtype == np.float64
-    np.testing.assert_allclose(np.linalg.norm(instance.features, axis=1), 1.0, atol=1e-12)
+    black = ~features((name,), kind, 24).any(axis=1)
+    assert not black.any() or kind.endswith("-uncentred")
+    np.testing.assert_allclose(np.linalg.norm(instance.features, axis=1), np.where(black, 0.0, 1.0), atol=1e-12)
     assert instance.grid == (24, 24)
     assert instance.image.shape == (336, 336, 3)
     assert instance.relevance.min() == pytest.approx(0.05)
@@ -63,6 +66,12 @@ def test_tokens(name, kind):
         ("astronaut", "pcaw", 18.8, 19.6),
         ("chelsea", "daisy", 12.0, 13.0),
         ("astronaut", "daisy", 16.3, 17.2),
+        ("camera", "pca", 1.5, 1.6),
+        ("grass", "pca", 26.3, 27.3),
+        ("hubble", "pca", 9.8, 10.9),
+        ("astronaut", "pca-uncentred", 1.6, 1.8),
+        ("astronaut", "raw-uncentred", 1.6, 1.8),
+        ("chelsea", "daisy-uncentred", 1.5, 1.6),
     ],
 )
 def test_effective_rank(name, kind, low, high):
@@ -82,6 +91,53 @@ def test_raw_tokens_are_the_centred_patches():
     assert cosines.min() > 0.98  # flat patches feel the rounding to whole grey values
 
 
+@pytest.mark.parametrize("kind", ["raw", "daisy"])
+def test_centring_takes_the_mean_token_away_and_nothing_else(kind):
+    """The uncentred rows minus their mean are the centred rows; before that they lie in a narrow cone."""
+    kept, centred = features(("coffee",), kind + "-uncentred", 24), features(("coffee",), kind, 24)
+    np.testing.assert_allclose(kept - kept.mean(axis=0), centred, atol=1e-12)
+    X = photo_tokens("coffee", kind + "-uncentred").features
+    assert (X @ X.mean(axis=0)).min() > 0
+
+
+def test_uncentred_components_keep_the_geometry_of_the_pixels():
+    """Singular directions with the mean kept have nearly the cosines of the pixels; those of a grey photo exist too."""
+    raw, pca = (photo_tokens("gravel", kind + "-uncentred").features for kind in ("raw", "pca"))
+    assert np.abs(raw @ raw.T - pca @ pca.T).max() < 0.05
+
+
+def test_a_grey_photo_has_three_equal_channels():
+    """So that its patches have as many numbers as those of the others."""
+    picture = photo("camera")
+    assert (picture == picture[..., :1]).all()
+
+
+def test_a_finer_grid_has_more_tokens():
+    """48 x 48 patches of the photo at 672 pixels; random subsets are those of the usual grid."""
+    instance = photo_tokens("chelsea", "daisy", grid=48)
+    assert (instance.n, instance.grid, instance.image.shape) == (2304, (48, 48), (672, 672, 3))
+    assert instance.name == "photo/chelsea/daisy/48x48"
+    assert photo_tokens("chelsea", "daisy", grid=24).name == "photo/chelsea/daisy"
+    with pytest.raises(ValueError, match="grid must be between 2 and 48, got 49"):
+        photo_tokens("chelsea", grid=49)
+    with pytest.raises(ValueError, match="subset is taken from the 24 x 24 grid only, got grid = 48 with n = 100"):
+        photo_tokens("chelsea", n=100, grid=48)
+
+
+def test_stacked_photos_share_one_mean():
+    """The tokens of two photos, centred together, are not those of the photos centred apart."""
+    stacked = stacked_photo_tokens(2, "daisy-uncentred")
+    for part, name in enumerate(list(PHOTOS)[:2]):
+        alone = photo_tokens(name, "daisy-uncentred")
+        np.testing.assert_array_equal(stacked.features[576 * part : 576 * (part + 1)], alone.features)
+    assert stacked.grid == (48, 24)
+    assert stacked.image.shape == (672, 336, 3)
+    apart = photo_tokens("astronaut", "daisy").features
+    assert not np.allclose(stacked_photo_tokens(2, "daisy").features[:576], apart, atol=0.01)
+    with pytest.raises(ValueError, match="count must be between 2 and 15, got 1"):
+        stacked_photo_tokens(1)
+
+
 def test_principal_components_keep_the_geometry():
     """64 of 588 components hold nearly all of the patches, so "pca" and "raw" have nearly the same cosines."""
     raw, pca = photo_tokens("astronaut", "raw").features, photo_tokens("astronaut", "pca").features
@@ -90,7 +146,7 @@ def test_principal_components_keep_the_geometry():
 
 def test_signs_do_not_depend_on_the_linear_algebra_library():
     """Before scaling to unit norm, the largest entry of every component is positive."""
-    scores = module._features("flower", "pcaw")
+    scores = features(("flower",), "pcaw", 24)
     assert (scores[np.abs(scores).argmax(axis=0), np.arange(64)] > 0).all()
     np.testing.assert_allclose(scores.T @ scores, np.eye(64), atol=1e-9)
 
