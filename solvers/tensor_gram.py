@@ -20,8 +20,12 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     """(..., m, n) inner products of the rows of (..., m, d) and (..., n, d).
 
     16-bit values are exact in every mode of a matrix unit. Where the user has allowed float32 products to be rounded
-    (TF32, bfloat16), float32 values go through float64: a rounded similarity selects other tokens.
+    (TF32, bfloat16), float32 values go through float64, and ``torch.autocast`` does not reach in here: a rounded
+    similarity selects other tokens.
     """
+    if torch.is_autocast_enabled(a.device.type):
+        with torch.autocast(a.device.type, enabled=False):
+            return products(a, b)
     dtype = score_dtype(a)
     if a.dtype == torch.float32 and _may_round(a.device):
         return (a.double() @ b.double().mT).to(dtype)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
@@ -12,11 +14,12 @@ import torch
 from torch import Tensor
 
 MOST_TOKENS = 8192  # one program holds the scores of a sample in registers
+MOST_SAMPLES = 65535  # of a batch: the largest second or third dimension of a grid
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
 
 def usable(*tokens: Tensor) -> bool:
-    """Whether the kernels take these (..., n, d) tensors: floats of at most 32 bits, 1 <= n <= 8192, on CUDA or ROCm.
+    """Whether the kernels take these (B, ..., n, d) tensors on CUDA or ROCm: at most 32 bits, n <= 8192, B <= 65535.
 
     Triton's interpreter (``TRITON_INTERPRET=1``, for tests) takes tensors on the CPU as well, but for bfloat16, whose
     bit patterns it would multiply as whole numbers.
@@ -24,8 +27,10 @@ def usable(*tokens: Tensor) -> bool:
     if any(part.dtype not in FLOATS or not 1 <= part.shape[-2] <= MOST_TOKENS for part in tokens):
         return False
     device = tokens[0].device
+    if tokens[0].shape[0] > MOST_SAMPLES:
+        return False
     if device.type == "cuda":
-        return installed() and _new_enough(device)
+        return installed() and _new_enough(device) and _starts(device)
     return device.type == "cpu" and _interpreted() and installed() and tokens[0].dtype != torch.bfloat16
 
 
@@ -68,6 +73,23 @@ def options(warps: int) -> dict[str, Any]:
 @cache
 def _new_enough(device: torch.device) -> bool:
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@cache
+def _starts(device: torch.device) -> bool:
+    """Whether a first kernel compiles and starts: Triton needs a C compiler and headers, which a machine may lack."""
+    try:
+        from solvers.triton_gram import gram
+
+        gram(torch.ones((1, 2, 1), dtype=torch.float16, device=device))
+    except (RuntimeError, OSError, ImportError, subprocess.CalledProcessError) as error:
+        warnings.warn(
+            f"Triton does not run on {device} ({error}); plain torch chooses the same tokens, slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _interpreted() -> bool:

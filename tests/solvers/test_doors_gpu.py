@@ -291,6 +291,16 @@ def test_unchecked_values_that_are_not_finite_come_last(door):
     assert choose(door, tensors(data), 15, check=False).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@doors
+def test_autocast_changes_nothing(door, dtype):
+    """Models run under `torch.autocast`, which would round the similarities to 16 bits."""
+    data = tensors(sample(33 if INTERPRETED else 200, 18, (2,)))
+    expected = choose(door, data, 20)
+    with torch.autocast(DEVICE, dtype=dtype):
+        assert choose(door, data, 20).tolist() == expected.tolist()
+
+
 @pytest.mark.skipif(DEVICE == "cpu" and not INTERPRETED, reason="here the kernels run only in Triton's interpreter")
 @in_triton
 def test_the_kernels_run(door, monkeypatch):
