@@ -13,6 +13,7 @@ NEEDS = {
     "lmm_integration/evaluate/*.py": "matplotlib",
     "lmm_integration/adapters/*.py": "transformers",
     "lmm_integration/pruners/*.py": "torch",
+    "lmm_integration/image_budgets.py": "torch",
 } | {
     f"lmm_integration/{name}.py": "transformers"
     for name in (

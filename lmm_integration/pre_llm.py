@@ -13,13 +13,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from lmm_integration.adapters import Adapter, adapter_for
 from lmm_integration.budget import budgets, check_keep
-from lmm_integration.question import questions
+from lmm_integration.question import question_ids, questions
 from lmm_integration.scene import Scene
 from lmm_integration.sequence import PositionPolicy, Shortened
 from lmm_integration.tokens import InputPruner, check_choice
 from lmm_integration.units import BudgetScope, Kept, per_image, units
 
-KNOWN = frozenset({"relevance", "vision_attention", "text"})
+KNOWN = frozenset({"relevance", "vision_attention", "text", "text_embeddings"})
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,16 @@ def run(
     if requires & {"text", "relevance"}:
         mask = inputs.get("attention_mask")
         asked = questions(text, processor, scene.ids, adapter.placeholder(model), mask, pruner)
+    embedded = None
+    if "text_embeddings" in requires:
+        words = question_ids(text, processor, scene.ids, adapter.placeholder(model), inputs.get("attention_mask"))
+        embed = model.get_input_embeddings()
+        embedded = [embed(row.to(scene.ids.device)).detach() for row in words]
     with torch.no_grad():
         parts = units(scene.layouts, scene.samples, budget_scope, adapter.newline)
         k = budgets(keep, [len(unit.token) for unit in parts], [unit.sample for unit in parts])
         relevance = getattr(pruner, "relevance", None) if "relevance" in requires else None
-        tokens = scene.tokens(parts, asked, relevance, lambda: adapter.patches(model, inputs, scene.output))
+        tokens = scene.tokens(parts, asked, relevance, lambda: adapter.patches(model, inputs, scene.output), embedded)
         started = time.perf_counter()
         choices = pruner.select(tokens, k)
         seconds = time.perf_counter() - started

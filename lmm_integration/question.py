@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -35,6 +36,20 @@ def questions(
         )
         for i, row in enumerate(ids)
     ]
+
+
+def question_ids(
+    text: str | Sequence[str] | None, processor: Any, ids: Tensor, placeholder: int, mask: Tensor | None
+) -> list[Tensor]:
+    """The question of every row as int64 token ids: `text` by the processor's tokenizer, where both are given, or else
+    what stands behind the last image of the row, as it is.
+    """
+    if text is not None and processor is not None:
+        texts = [text] * len(ids) if isinstance(text, str) else list(text)
+        tokenizer = getattr(processor, "tokenizer", processor)
+        return [torch.tensor(tokenizer(t, add_special_tokens=False)["input_ids"], dtype=torch.int64) for t in texts]
+    rows = (_behind_the_images(row, placeholder, None if mask is None else mask[i]) for i, row in enumerate(ids))
+    return [torch.tensor(row, dtype=torch.int64) for row in rows]
 
 
 def _behind_the_images(row: Tensor, placeholder: int, mask: Tensor | None) -> list[int]:

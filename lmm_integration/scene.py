@@ -62,7 +62,14 @@ class Scene:
             attention=rows[0] if rows else None,
         )
 
-    def tokens(self, units: Sequence[Unit], text: Sequence[str] | None, relevance: Any, patches: Any) -> VisualTokens:
+    def tokens(
+        self,
+        units: Sequence[Unit],
+        text: Sequence[str] | None,
+        relevance: Any,
+        patches: Any,
+        text_embeddings: Sequence[Tensor] | None = None,
+    ) -> VisualTokens:
         """What the pruner is given: features, and whatever of the rest it requires.
 
         Parameters
@@ -71,6 +78,7 @@ class Scene:
         text : per row of the batch.
         relevance : its provider, called with the (crops, patches, d) states of an image and the question.
         patches : () -> (all crops, patches, d) states of the tower.
+        text_embeddings : per row of the batch (t, d).
         """
         scores = None
         if relevance is not None and text is not None:
@@ -87,6 +95,8 @@ class Scene:
                 [seen.flatten() for seen in self.attention.split(self.crops)], units, "vision attention"
             ),
             text=None if text is None else [text[unit.sample] for unit in units],
+            text_embeddings=None if text_embeddings is None else [text_embeddings[unit.sample] for unit in units],
+            image=[unit.image.unique(return_inverse=True)[1] for unit in units],
         )
 
     def _per_token(self, per_patch: Sequence[Tensor], units: Sequence[Unit], name: str) -> list[Tensor]:

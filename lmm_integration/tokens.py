@@ -22,6 +22,8 @@ class VisualTokens:
     relevance : per unit (n_i,) float32, how much a token has to do with the text, raw; None when no one asked for it.
     vision_attention : per unit (n_i,) float32, what the vision tower's class token pays to each token; None likewise.
     text : per unit, the question; None likewise.
+    text_embeddings : per unit (t_i, d), the words of the question as the language model reads them; None likewise.
+    image : per unit (n_i,) int64, the picture of the sample each token belongs to, ascending. Empty means one each.
     """
 
     features: Sequence[Tensor]
@@ -30,6 +32,8 @@ class VisualTokens:
     relevance: Sequence[Tensor] | None = None
     vision_attention: Sequence[Tensor] | None = None
     text: Sequence[str] | None = None
+    text_embeddings: Sequence[Tensor] | None = None
+    image: Sequence[Tensor] = ()
 
     def __post_init__(self) -> None:
         units = len(self.features)
@@ -37,7 +41,9 @@ class VisualTokens:
             object.__setattr__(self, "sample", tuple(range(units)))
         if not self.grid:
             object.__setattr__(self, "grid", (None,) * units)
-        for name in ("sample", "grid", "relevance", "vision_attention", "text"):
+        if not self.image:
+            object.__setattr__(self, "image", tuple(torch.zeros(n, dtype=torch.int64) for n in self.sizes))
+        for name in ("sample", "grid", "relevance", "vision_attention", "text", "text_embeddings", "image"):
             values = getattr(self, name)
             if values is not None and len(values) != units:
                 raise ValueError(f"{name} must have one entry per unit, got {len(values)} for {units} units")
@@ -72,7 +78,7 @@ class InputPruner(Protocol):
     """Anything that chooses visual tokens in front of the language model. `select` is all it takes.
 
     Optional class attributes, all read by `prune_inputs`: `requires` (frozenset of "relevance", "vision_attention",
-    "text"; default empty), `position_policy` ("repack" or "keep"), and, where "relevance" is required, `relevance`,
+    "text", "text_embeddings"; default empty), `position_policy` ("repack" or "keep"), and, where "relevance" is required, `relevance`,
     the provider of it.
     """
 

@@ -6,8 +6,30 @@ from lmm_integration.pruners.cls_attention import ClsAttention
 from lmm_integration.pruners.divprune import DivPrune
 from lmm_integration.pruners.method import Method
 from lmm_integration.pruners.random import RandomPruner
+from lmm_integration.pruners.trimtokenator import TrimTokenator
+from lmm_integration.pruners.trimtokenator_lc import TrimTokenatorLC
 from lmm_integration.pruners.uniform_grid import UniformGrid
 
-METHODS: tuple[type[Method], ...] = (DivPrune, CDPruner, ClsAttention, UniformGrid, AveragePool, RandomPruner)
+METHODS: tuple[type[Method], ...] = (
+    DivPrune,
+    CDPruner,
+    TrimTokenator,
+    TrimTokenatorLC,
+    ClsAttention,
+    UniformGrid,
+    AveragePool,
+    RandomPruner,
+)
 
-__all__ = ["METHODS", "AveragePool", "CDPruner", "ClsAttention", "DivPrune", "Method", "RandomPruner", "UniformGrid"]
+__all__ = [
+    "METHODS",
+    "AveragePool",
+    "CDPruner",
+    "ClsAttention",
+    "DivPrune",
+    "Method",
+    "RandomPruner",
+    "TrimTokenator",
+    "TrimTokenatorLC",
+    "UniformGrid",
+]
