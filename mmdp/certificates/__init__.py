@@ -1,6 +1,28 @@
 """Proofs of upper bounds that can be kept in a file and checked by anybody, with numpy alone."""
 
+from mmdp.certificates.angle import AngleCertificate
 from mmdp.certificates.certificate import Certificate, CertificateError
+from mmdp.certificates.colouring import ColouringCertificate
+from mmdp.certificates.ddfact import DDFactCertificate
+from mmdp.certificates.plain import (
+    HadamardCertificate,
+    OnlyChoiceCertificate,
+    SimplexCertificate,
+    SpectralCertificate,
+)
+from mmdp.certificates.qp import QPCertificate
 from mmdp.certificates.theta import ThetaCertificate
 
-__all__ = ["Certificate", "CertificateError", "ThetaCertificate"]
+__all__ = [
+    "AngleCertificate",
+    "Certificate",
+    "CertificateError",
+    "ColouringCertificate",
+    "DDFactCertificate",
+    "HadamardCertificate",
+    "OnlyChoiceCertificate",
+    "QPCertificate",
+    "SimplexCertificate",
+    "SpectralCertificate",
+    "ThetaCertificate",
+]
