@@ -203,6 +203,11 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         past = 0 if cache is None else cache.get_seq_length()
         if not past or ids is None or self._inside:
             return
+        if self.adapter.rotary_axes > 1:
+            raise ValueError(
+                f"a pruned cache of {past} tokens cannot be continued: {type(self.model).__name__} would place new tokens "
+                "by the pictures it no longer sees; start without a cache"
+            )
         mask = given.get("attention_mask")
         if (ids == self.adapter.placeholder(self.model)).any() or (
             mask is not None and mask.shape[1] != past + ids.shape[1]

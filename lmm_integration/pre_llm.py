@@ -154,11 +154,17 @@ def _rebuild(
 ) -> tuple[dict[str, Any], Shortened | None]:
     consumed = adapter.vision_inputs(model)
     new = {name: value for name, value in inputs.items() if name not in consumed}
+    positions = adapter.positions(model, inputs)
+    if positions is not None:  # the pictures' sizes, from which the model would take them, are consumed
+        new.pop("position_ids", None)
+        policy = "repack"
     shortened = None
     if any(len(image.indices) < len(old) for old, image in zip(scene.features, kept, strict=True)):
         shortened = Shortened(scene.ids, inputs.get("attention_mask"), scene.places, [image.indices for image in kept])
         pad = model.config.get_text_config().pad_token_id
         new = shortened.inputs(new, 0 if pad is None else pad, policy)
+    if positions is not None:
+        new["position_ids"] = positions if shortened is None else shortened.multimodal_positions(positions)
     packed: Any = [image.features for image in kept if len(image.indices)]
     if isinstance(scene.output.pooler_output, Tensor):
         if len({len(image) for image in packed}) > 1:

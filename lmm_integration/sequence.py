@@ -85,6 +85,16 @@ class Shortened:
             new["position_ids"] = torch.where(self.valid, positions.gather(1, self.origin), 0)
         return new
 
+    def multimodal_positions(self, positions: Tensor) -> Tensor:
+        """(1 + axes, B, L) positions of the short prompt: the first row counts it anew, the axes keep their values.
+
+        The first row tells transformers that nothing is packed, the others turn queries and keys.
+        """
+        kept = positions.gather(2, self.origin.expand(len(positions), -1, -1))
+        kept = torch.where(self.valid, kept, 0)
+        kept[0] = (self.valid.long().cumsum(-1) - 1).clamp(min=0)
+        return kept
+
     def _short(self, name: str, value: Any, pad: int) -> Any:
         if not isinstance(value, Tensor) or value.shape != self.shape or name in ("attention_mask", "position_ids"):
             return value

@@ -7,10 +7,17 @@ from typing import Any
 from lmm_integration.adapters.generic import Adapter
 from lmm_integration.adapters.llava import Llava
 from lmm_integration.adapters.llava_next import LlavaNext
+from lmm_integration.adapters.llava_onevision import LlavaOnevision
+from lmm_integration.adapters.qwen2_5_vl import Qwen2_5VL
 
-__all__ = ["FAMILIES", "Adapter", "Llava", "LlavaNext", "adapter_for"]
+__all__ = ["FAMILIES", "Adapter", "Llava", "LlavaNext", "LlavaOnevision", "Qwen2_5VL", "adapter_for"]
 
-FAMILIES: dict[str, type[Adapter]] = {"llava": Llava, "llava_next": LlavaNext}
+FAMILIES: dict[str, type[Adapter]] = {
+    "llava": Llava,
+    "llava_next": LlavaNext,
+    "llava_onevision": LlavaOnevision,
+    "qwen2_5_vl": Qwen2_5VL,
+}
 
 
 def adapter_for(model: Any) -> Adapter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ class Adapter:
     """
 
     newline: Newline = "none"  # what happens to newline tokens, see `LlavaNext`
+    rotary_axes: ClassVar[int] = 1  # more where a visual token has a place in the picture, see `Qwen2_5VL`
 
     def check(self, model: Any) -> None:
         """TypeError for a model that this road cannot serve."""
@@ -33,7 +34,7 @@ class Adapter:
             raise TypeError(f"pruning needs a model with a vision tower, and {name} has none that it can find")
         if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
             raise TypeError(f"{name} does not take encoded images (mm_encoder_outputs) in this version of transformers")
-        if hasattr(base, "get_rope_index"):
+        if hasattr(base, "get_rope_index") and self.rotary_axes == 1:
             raise TypeError(f"{name} places its tokens by multimodal rotary positions, which only an own adapter keeps")
 
     def placeholder(self, model: Any) -> int:
@@ -55,6 +56,10 @@ class Adapter:
         """The tower's output with the projected tokens as `pooler_output`, as `generate` itself computes it."""
         given = {name: inputs[name] for name in self.vision_inputs(model) if inputs.get(name) is not None}
         return model.base_model.get_image_features(**given, return_dict=True)
+
+    def positions(self, model: Any, inputs: Mapping[str, Any]) -> Tensor | None:
+        """(1 + rotary_axes, B, L) positions of the whole prompt where they say more than its order, else None."""
+        return None
 
     def layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
         """Per image, where its tokens come from."""

@@ -1,0 +1,317 @@
+"""LLaVA-OneVision and Qwen2.5-VL: tiny random models of the real classes, images of several sizes, ragged batches."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+hf = pytest.importorskip("transformers")
+
+from lmm_integration import DivPrune, prune, prune_inputs  # noqa: E402
+from lmm_integration.adapters import LlavaOnevision, Qwen2_5VL, adapter_for  # noqa: E402
+
+IMAGE, VIDEO, PAD, VOCABULARY = 95, 96, 0, 100
+LANGUAGE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+    "pad_token_id": PAD,
+    "initializer_range": 0.3,
+}
+VISION = {
+    "hidden_size": 24,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 56,
+    "patch_size": 14,
+    "initializer_range": 0.3,
+}
+
+
+def onevision():
+    config = hf.LlavaOnevisionConfig(
+        vision_config=hf.SiglipVisionConfig(**VISION),
+        text_config=hf.Qwen2Config(**LANGUAGE),
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+        image_grid_pinpoints=[[56, 56], [56, 112], [112, 56], [112, 112], [112, 168], [224, 224]],
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        vision_aspect_ratio="anyres_max_9",
+    )
+    return hf.LlavaOnevisionForConditionalGeneration(config)
+
+
+def qwen():
+    config = hf.Qwen2_5_VLConfig(
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+        vision_start_token_id=97,
+        vision_end_token_id=98,
+        text_config={
+            **LANGUAGE,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 4,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "out_hidden_size": 32,
+            "window_size": 112,
+            "fullatt_block_indexes": [1],
+            "tokens_per_second": 2,
+        },
+    )
+    return hf.Qwen2_5_VLForConditionalGeneration(config)
+
+
+@pytest.fixture(scope="module")
+def models():
+    found = {}
+    for name, build in (("onevision", onevision), ("qwen", qwen)):
+        torch.manual_seed(0)
+        model = build().eval()
+        model.generation_config.pad_token_id = PAD
+        model.generation_config.eos_token_id = None
+        model.generation_config.suppress_tokens = [IMAGE, VIDEO]
+        found[name] = model
+    return found
+
+
+SIZES = [(90, 100), (40, 100), (224, 224), (100, 45), (56, 56)]
+GRIDS = [(4, 6), (8, 4), (6, 6), (4, 4), (10, 4)]
+
+
+def pictures(name, model, count, which):
+    generator = torch.Generator().manual_seed(100 * which + count)
+    if name == "onevision":
+        inputs = {
+            "pixel_values": torch.randn(count, 17, 3, 56, 56, generator=generator),
+            "image_sizes": torch.tensor([SIZES[(which + i) % 5] for i in range(count)]),
+            "batch_num_images": torch.tensor([count]),
+        }
+    else:
+        grids = [GRIDS[(which + i) % 5] for i in range(count)]
+        patches = sum(h * w for h, w in grids)
+        inputs = {
+            "pixel_values": torch.randn(patches, 3 * 2 * 14 * 14, generator=generator),
+            "image_grid_thw": torch.tensor([[1, h, w] for h, w in grids]),
+        }
+    with torch.no_grad():
+        lengths = [len(x) for x in model.model.get_image_features(**inputs, return_dict=True).pooler_output]
+    return inputs, lengths
+
+
+def batch(name, model, images=(1,)):
+    """(inputs, rows): the padded batch, and every row as a batch of its own."""
+    generator = torch.Generator().manual_seed(5)
+
+    def words(n):
+        return torch.randint(3, 90, (n,), generator=generator).tolist()
+
+    rows, alone = [], []
+    for which, count in enumerate(images):
+        given, lengths = pictures(name, model, count, which) if count else ({}, [])
+        ids = [1, *words(3)]
+        for length in lengths:
+            ids += [97] + [IMAGE] * length + [98] + words(2)
+        ids += words(4 + which)
+        rows.append((ids, given))
+        alone.append(tensors(name, [ids], given))
+    joined = {
+        key: torch.cat([given[key] for _, given in rows if key in given]) for key in next(g for _, g in rows if g)
+    }
+    return tensors(name, [ids for ids, _ in rows], joined), alone
+
+
+def tensors(name, rows, given):
+    width = max(map(len, rows))
+    ids = torch.tensor([[PAD] * (width - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    kinds = {"mm_token_type_ids": (ids == IMAGE).int()} if name == "qwen" else {}
+    return {"input_ids": ids, "attention_mask": mask, **kinds, **given}
+
+
+FAMILIES = ("onevision", "qwen")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_keeping_everything_is_the_unpruned_model_bit_for_bit(models, name):
+    model = models[name]
+    inputs, _ = batch(name, model, (1, 2, 0))
+    with torch.no_grad():
+        plain = model(**inputs).logits
+        kept = model(**prune_inputs(model, inputs, DivPrune(), keep=1.0)).logits
+    assert torch.equal(plain, kept)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_row_of_a_ragged_batch_is_the_row_alone(models, name):
+    model = models[name]
+    inputs, alone = batch(name, model, (1, 2, 0))
+    short = prune_inputs(model, inputs, DivPrune(), keep=5)
+    assert (short["input_ids"] == IMAGE).sum(1).tolist() == [5, 10, 0]
+    with torch.no_grad():
+        together = model(**short).logits
+        for i in (0, 1):
+            single = model(**prune_inputs(model, alone[i], DivPrune(), keep=5)).logits
+            real = short["attention_mask"][i].bool()
+            torch.testing.assert_close(together[i, real], single[0], atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_pruned_logits_are_those_of_a_run_on_embeddings(models, name):
+    """An independent road: embed, replace, cut by hand, and give positions explicitly."""
+    model = models[name]
+    inputs, _ = batch(name, model)
+    with prune(model, DivPrune(), keep=6) as pruning, torch.no_grad():
+        model(**inputs)
+    (kept,) = pruning.last_indices
+    pixels = {k: v for k, v in inputs.items() if k not in ("input_ids", "attention_mask", "mm_token_type_ids")}
+    with torch.no_grad():
+        (features,) = model.model.get_image_features(**pixels, return_dict=True).pooler_output
+        places = (inputs["input_ids"][0] == IMAGE).nonzero().flatten()
+        stays = torch.ones(inputs["input_ids"].shape[1], dtype=torch.bool)
+        stays[places] = False
+        stays[places[kept]] = True
+        embedded = model.get_input_embeddings()(inputs["input_ids"]).clone()
+        embedded[0, places] = features
+        if name == "qwen":
+            positions, _ = model.model.get_rope_index(
+                inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
+            )
+            positions = positions[:, :, stays]
+        else:
+            positions = torch.arange(int(stays.sum()))[None]
+        mask = torch.ones(1, int(stays.sum()), dtype=torch.long)
+        out = model.model.language_model(
+            inputs_embeds=embedded[:, stays], attention_mask=mask, position_ids=positions
+        ).last_hidden_state
+        expected = model.lm_head(out)
+        found = model(**prune_inputs(model, inputs, DivPrune(), keep=6)).logits
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"do_sample": True, "num_return_sequences": 2}], ids=str)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_cached_generation_is_uncached_generation(models, name, options):
+    model = models[name]
+    inputs, _ = batch(name, model, (1, 2))
+    with prune(model, DivPrune(), keep=4):
+        outputs = []
+        for cached in (True, False):
+            torch.manual_seed(3)
+            outputs.append(
+                model.generate(**inputs, max_new_tokens=5, use_cache=cached, **({"do_sample": False} | options))
+            )
+    assert torch.equal(*outputs)
+    width = inputs["input_ids"].shape[1]
+    assert torch.equal(outputs[0][:: len(outputs[0]) // 2, :width], inputs["input_ids"])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_cache_is_shorter_in_every_layer(models, name):
+    model = models[name]
+    inputs, _ = batch(name, model)
+    with prune(model, DivPrune(), keep=4), torch.no_grad():
+        cache = model(**inputs, use_cache=True).past_key_values
+    text = int((inputs["input_ids"] != IMAGE).sum())
+    assert [cache.get_seq_length(layer) for layer in range(3)] == [text + 4] * 3
+
+
+def test_t6_dropping_ids_alone_would_move_the_picture(models):
+    """Qwen2.5-VL recomputes positions from the ids it sees; ours are those of the whole picture."""
+    model = models["qwen"]
+    inputs, _ = batch("qwen", model)
+    short = prune_inputs(model, inputs, DivPrune(), keep=4)
+    with torch.no_grad():
+        right = model(**short).logits
+        short["position_ids"] = None
+        wrong = model(**short).logits
+    assert (right - wrong).abs().max() > 0.1
+
+
+def test_qwen_refuses_what_it_would_place_wrongly(models):
+    model = models["qwen"]
+    inputs, _ = batch("qwen", model)
+    assert isinstance(adapter_for(model), Qwen2_5VL)
+    with prune(model, DivPrune(), keep=4), torch.no_grad():
+        cache = model(**inputs, use_cache=True).past_key_values
+        with pytest.raises(ValueError, match="start without a cache"):
+            model(input_ids=torch.tensor([[5]]), past_key_values=cache)
+    with pytest.raises(ValueError, match="position_ids must have shape"):
+        prune_inputs(model, inputs | {"position_ids": torch.zeros(1, 3)}, DivPrune(), keep=4)
+    ours = adapter_for(model).positions(model, inputs)
+    again = adapter_for(model).positions(model, inputs | {"position_ids": ours})
+    untyped = {k: v for k, v in inputs.items() if k != "mm_token_type_ids"}
+    assert torch.equal(ours, again)
+    assert torch.equal(ours, adapter_for(model).positions(model, untyped))
+
+
+def test_qwen_layouts_are_the_merged_rasters(models):
+    model = models["qwen"]
+    inputs, _ = batch("qwen", model, (2,))
+    features = list(model.model.get_image_features(
+        inputs["pixel_values"], inputs["image_grid_thw"], return_dict=True
+    ).pooler_output)  # fmt: skip
+    layouts = adapter_for(model).layout(model, inputs, features)
+    assert [layout.grid for layout in layouts] == [((2, 3),), ((4, 2),)]
+    assert [len(layout.patch) for layout in layouts] == [6, 8]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_onevision_tokens_are_traced_to_their_patches(models, size):
+    """Where nothing was interpolated, projecting the named patches gives the tokens back; newlines are found."""
+    model = models["onevision"]
+    inputs = {
+        "pixel_values": torch.randn(1, 17, 3, 56, 56, generator=torch.Generator().manual_seed(1)),
+        "image_sizes": torch.tensor([size]),
+    }
+    adapter = adapter_for(model)
+    assert isinstance(adapter, LlavaOnevision)
+    with torch.no_grad():
+        output = adapter.encode(model, inputs | {"output_hidden_states": True})
+        (features,) = output.pooler_output
+        (layout,) = adapter.layout(model, inputs, [features])
+        states = adapter.patches(model, inputs, output)
+        assert adapter.crops(model, inputs, [features]) == [len(states)]
+        projected = model.model.multi_modal_projector(states).flatten(0, 1)
+    newline = layout.newline
+    assert torch.equal(newline, (features == model.model.image_newline).all(-1))
+    if size != (224, 224):
+        torch.testing.assert_close(features[~newline], projected[layout.patch[~newline]])
+    else:  # 17 crops: the joined 16 x 16 patches were shrunk to 12 x 12
+        first = torch.arange(16)
+        torch.testing.assert_close(features[first], projected[layout.patch[first]])
+        assert len(features) == 16 + 12 * 13
+        assert int(layout.patch.max()) < 17 * 16
+        assert len(layout.patch[16:][~newline[16:]].unique()) > 100
+    assert layout.grid[0] == (4, 4)
+
+
+def test_onevision_several_images_are_one_tile_each(models):
+    model = models["onevision"]
+    inputs, _ = batch("onevision", model, (2,))
+    features = list(adapter_for(model).encode(model, inputs).pooler_output)
+    layouts = adapter_for(model).layout(model, inputs, features)
+    assert adapter_for(model).crops(model, inputs, features) == [1, 1]
+    assert [len(layout.patch) for layout in layouts] == [17, 17]
+    assert [int(layout.newline.sum()) for layout in layouts] == [1, 1]
+
+
+@pytest.mark.parametrize("newline", ["none", "row", "all", "candidate"])
+def test_onevision_newline_policies(models, newline):
+    model = models["onevision"]
+    inputs, _ = batch("onevision", model)
+    short = prune_inputs(model, inputs, DivPrune(), keep=7, adapter=LlavaOnevision(newline=newline))
+    left = int((short["input_ids"] == IMAGE).sum())
+    assert left == 7 if newline in ("none", "candidate") else left > 7
+    with torch.no_grad():
+        assert torch.isfinite(model(**short).logits).all()
