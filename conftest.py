@@ -14,6 +14,7 @@ NEEDS = {
     "lmm_integration/adapters/*.py": "transformers",
     "lmm_integration/pruners/*.py": "torch",
     "lmm_integration/image_budgets.py": "torch",
+    "lmm_integration/conformance/*.py": "transformers",
 } | {
     f"lmm_integration/{name}.py": "transformers"
     for name in (

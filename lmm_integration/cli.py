@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lmm_integration.commands.conform import conform
 from lmm_integration.commands.demo import demo
 from lmm_integration.commands.gap import gap
 from lmm_integration.commands.instances import instances
@@ -69,7 +70,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for command in (solve, gap, demo, instances, version):
+for command in (solve, gap, demo, instances, conform, version):
     app.command()(command)
 
 

@@ -24,6 +24,7 @@ class AveragePool(Method):
 
     title: ClassVar[str] = "Average pooling"
     does: ClassVar[str] = "the means of k cells of the picture"
+    positional: ClassVar[bool] = True
     merges: ClassVar[bool] = True
 
     def select(self, tokens: VisualTokens, k: list[int]) -> list[Choice]:

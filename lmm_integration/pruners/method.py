@@ -26,6 +26,7 @@ class Method(ABC):
     requires : what it reads beside the features: "relevance", "vision_attention", "text".
     budget_kind : what "64 tokens" means; `"input"`: 64 enter the language model.
     merges : it hands over new tokens, made of old ones.
+    positional : it goes by the place of a token, or by chance, so that the order of the tokens matters.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ class Method(ABC):
     requires: ClassVar[frozenset[str]] = frozenset()
     budget_kind: ClassVar[str] = "input"
     merges: ClassVar[bool] = False
+    positional: ClassVar[bool] = False
 
     order: Order = "raster"
     position_policy: PositionPolicy = "repack"

@@ -25,6 +25,7 @@ class RandomPruner(Method):
 
     title: ClassVar[str] = "Random"
     does: ClassVar[str] = "uniformly random tokens"
+    positional: ClassVar[bool] = True
 
     seed: int | None = 0
 

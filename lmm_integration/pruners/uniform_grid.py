@@ -21,6 +21,7 @@ class UniformGrid(Method):
 
     title: ClassVar[str] = "Uniform grid"
     does: ClassVar[str] = "the centres of k cells of the picture"
+    positional: ClassVar[bool] = True
 
     def select(self, tokens: VisualTokens, k: list[int]) -> list[Choice]:
         """Per unit k_i cell centres."""

@@ -45,7 +45,7 @@ def test_help_lists_the_commands():
     bare, asked = run(), run("--help")
     assert (bare.exit_code, asked.exit_code) == (0, 0)
     assert bare.stdout.strip() == asked.stdout.strip()
-    for command in ("solve", "gap", "demo", "instances", "version"):
+    for command in ("solve", "gap", "demo", "instances", "conform", "version"):
         assert f"\n  {command} " in asked.stdout
 
 
