@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
+from mmdp.bounds.colouring import colouring_bound, colouring_bounds
 from mmdp.bounds.ddfact import ddfact_bound, ddfact_certificate, ddfact_value_gradient
 from mmdp.bounds.factor_rows import compact_factor, factor_of, has_volume
 from mmdp.bounds.log_det import hadamard_bound, spectral_bound
-from mmdp.bounds.max_min import angle_bound, colouring_bound, simplex_bound
+from mmdp.bounds.max_min import angle_bound, farthest_first_picks, simplex_bound
 from mmdp.bounds.rank1 import LARGE, qp_bound, sdp_bound
 from mmdp.bounds.relaxed_bound import RelaxedBound
-from mmdp.checks import Float
 from mmdp.objectives import ConditionalDPP, ImplicitWeight, MaxMinDiversity
 from mmdp.problem import Problem
 
@@ -20,6 +20,7 @@ __all__ = [
     "RelaxedBound",
     "angle_bound",
     "colouring_bound",
+    "colouring_bounds",
     "compact_factor",
     "ddfact_bound",
     "ddfact_certificate",
@@ -71,26 +72,13 @@ def _max_min(problem: MaxMinDiversity) -> dict[str, float]:
     directed = np.flatnonzero(~ground.zero_rows)
     given = ground.metric == "precomputed"
     if len(directed) >= k and (not given or (problem.n <= LARGE and ground.is_metric)):
-        value = _farthest_first(problem.distances[np.ix_(directed, directed)], k)
+        value = problem.value(farthest_first_picks(problem.distances, k, directed))
         slack = 1e-9 * float(problem.distances.max()) if given else 0.0  # what is_metric lets pass
         bounds["angle"] = angle_bound(value, ground.metric) + slack
     if ground.metric in ("cosine", "chordal"):
         bounds["simplex"] = simplex_bound(k, ground.metric)
     bounds["colouring"] = colouring_bound(problem.distances, k)
     return bounds
-
-
-def _farthest_first(distances: Float, k: int) -> float:
-    """The value of the traversal that starts at the token with the farthest nearest neighbour."""
-    others = distances + np.where(np.eye(len(distances), dtype=bool), np.inf, 0.0)
-    pick = int(np.argmax(others.min(axis=1)))
-    nearest, value = others[pick].copy(), math.inf
-    for _ in range(k - 1):
-        nearest[pick] = -np.inf
-        pick = int(np.argmax(nearest))
-        value = min(value, float(nearest[pick]))
-        nearest = np.minimum(nearest, distances[pick])
-    return value
 
 
 def _log_det(problem: ConditionalDPP) -> dict[str, float]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmdp import GroundSet, MaxMinDiversity
 from mmdp.bounds import angle_bound, colouring_bound, simplex_bound
-from mmdp.bounds.max_min import _absorbed
+from mmdp.bounds.colouring import absorb
 
 
 def optimum(distances, k):
@@ -180,8 +180,8 @@ def test_a_class_is_joined_once(twice):
     far |= far.T
     neighbours = [sum(1 << int(j) for j in np.flatnonzero(row)) for row in far]
     classes = [sum(1 << i for i in group) for group in (A, B, C)]
-    assert _absorbed(neighbours, list(classes), 1 << v)
-    assert not _absorbed(neighbours, list(classes), 1 << v | 1 << w)
+    assert absorb(neighbours, list(classes), 1 << v) is not None
+    assert absorb(neighbours, list(classes), 1 << v | 1 << w) is None
 
 
 def test_colouring_bound_at_the_true_size():
