@@ -15,6 +15,8 @@ NEEDS = {
     "lmm_integration/pruners/*.py": "torch",
     "lmm_integration/image_budgets.py": "torch",
     "lmm_integration/conformance/*.py": "transformers",
+    "lmm_integration/ask.py": "transformers",
+    "lmm_integration/model_files.py": "torch",
 } | {
     f"lmm_integration/{name}.py": "transformers"
     for name in (

@@ -29,6 +29,18 @@ def check_keep(keep: object) -> int | float:
     return ratio
 
 
+def read_keep(text: str) -> int | float:
+    """The budget that a command line names: digits alone count tokens, anything else is a retention ratio.
+
+    >>> read_keep("64"), read_keep("0.11")
+    (64, 0.11)
+    """
+    try:
+        return check_keep(int(text) if text.strip().lstrip("+-").isdigit() else float(text))
+    except ValueError as error:
+        raise ValueError(f"keep must be a number of tokens >= 1 or a ratio in (0, 1], got {text!r}") from error
+
+
 def tokens_to_keep(keep: int | float, n: int) -> int:
     """The budget of a unit of n tokens.
 

@@ -12,6 +12,7 @@ from lmm_integration.commands.conform import conform
 from lmm_integration.commands.demo import demo
 from lmm_integration.commands.gap import gap
 from lmm_integration.commands.instances import instances
+from lmm_integration.commands.prune import prune
 from lmm_integration.commands.solve import solve
 from lmm_integration.commands.version import version
 
@@ -70,7 +71,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for command in (solve, gap, demo, instances, conform, version):
+for command in (solve, gap, demo, instances, prune, conform, version):
     app.command()(command)
 
 

@@ -1,0 +1,43 @@
+"""Methods by the name that a command line takes."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from lmm_integration.pruners import METHODS
+from lmm_integration.relevance import ClipRelevance
+
+
+def method_names() -> list[str]:
+    """The class names in lower case.
+
+    >>> "divprune" in method_names()
+    True
+    """
+    return [method.__name__.lower() for method in METHODS]
+
+
+def method_named(name: str, relevance: str | None = None) -> Any:
+    """A method with its default options.
+
+    Parameters
+    ----------
+    name : of `method_names`, in any case.
+    relevance : the CLIP checkpoint, an id or a folder, of methods that need one.
+
+    Raises
+    ------
+    ValueError : no such method; a method that reads relevance without a checkpoint.
+    """
+    found = {method.__name__.lower(): method for method in METHODS}.get(name.lower())
+    if found is None:
+        near = difflib.get_close_matches(name.lower(), method_names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(method_names())}"
+        raise ValueError(f"unknown method {name!r}; {hint}")
+    if "relevance" not in found.requires:
+        return found()
+    if relevance is None:
+        raise ValueError(f"{name} needs a relevance tower: name a CLIP checkpoint with --relevance")
+    options: dict[str, Any] = {"relevance": ClipRelevance.from_pretrained(relevance)}
+    return found(**options)
