@@ -44,8 +44,8 @@ def run(problem: Problem, request: Request) -> Answer:
     Returns
     -------
     Answer : tokens ascending. Status OPTIMAL when proved, else TIME_LIMIT or INTERRUPTED (Ctrl-C) with the best set
-        and the best proven bound. `certificate` is a `ThetaCertificate`, or None where theta' was not needed; its
-        own bound can be above the final one. `stats`: nodes of the clique search, iterations of the tabu search,
+        and the best proven bound. `certificate` is a `ThetaCertificate` that proves it, or None where
+        theta' was not needed or search went below it. `stats`: nodes of the clique search, iterations of the tabu search,
         theta_bound, sub-problems of the splitting, distance levels left between value and bound.
 
     Notes
@@ -74,7 +74,10 @@ def run(problem: Problem, request: Request) -> Answer:
     bracket = proof.bracket
     if bracket.closed:
         status = Status.OPTIMAL
-    return Answer(bracket.tokens, bracket.bound, status, proof.stats, proof.certificate, compile_seconds)
+    certificate = proof.certificate
+    if certificate is not None and certificate.bound(bracket.distances) > bracket.bound:
+        certificate = None  # search went below it
+    return Answer(bracket.tokens, bracket.bound, status, proof.stats, certificate, compile_seconds)
 
 
 class _Proof:
