@@ -16,6 +16,8 @@ NEEDS = {
     "lmm_integration/image_budgets.py": "torch",
     "lmm_integration/conformance/*.py": "transformers",
     "lmm_integration/ask.py": "transformers",
+    "lmm_integration/capture.py": "transformers",
+    "lmm_integration/seen.py": "torch",
     "lmm_integration/model_files.py": "torch",
 } | {
     f"lmm_integration/{name}.py": "transformers"

@@ -64,8 +64,7 @@ def ask(
     pruner, keep : as for `prune`.
     """
     check_keep(keep)
-    inputs = processor(images=image, text=prompt_for(processor, question), return_tensors="pt").to(model.device)
-    _as_model(inputs, model)
+    inputs = to_model(processor(images=image, text=prompt_for(processor, question), return_tensors="pt"), model)
 
     def answer() -> tuple[str, float]:
         started = time.perf_counter()
@@ -89,8 +88,10 @@ def ask(
     )
 
 
-def _as_model(inputs: Any, model: Any) -> None:
-    """Pixels in the model's own type."""
+def to_model(inputs: Any, model: Any) -> Any:
+    """Inputs on the model's device, pixels in its type."""
+    inputs = inputs.to(model.device)
     for name, value in inputs.items():
         if isinstance(value, Tensor) and value.is_floating_point():
             inputs[name] = value.to(model.dtype)
+    return inputs

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lmm_integration.commands.capture import capture
 from lmm_integration.commands.conform import conform
 from lmm_integration.commands.demo import demo
 from lmm_integration.commands.gap import gap
@@ -71,7 +72,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for command in (solve, gap, demo, instances, prune, conform, version):
+for command in (solve, gap, demo, instances, prune, capture, conform, version):
     app.command()(command)
 
 

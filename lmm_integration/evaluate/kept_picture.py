@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from lmm_integration.adapters import adapter_for
 from lmm_integration.adapters.layout import Layout
-from lmm_integration.ask import Answers, prompt_for
+from lmm_integration.ask import Answers, prompt_for, to_model
 from lmm_integration.evaluate.kept_figure import EDGE, GREY, SHARE
 from lmm_integration.scene import Scene
+from lmm_integration.seen import seen_pictures
 
 INCHES = 4.0
 LONGEST = 300  # characters of an answer under the picture
@@ -32,14 +32,14 @@ def draw_kept_tokens(model: Any, processor: Any, image: Any, question: str, answ
     ------
     ValueError : a family whose tokens have no place in the picture.
     """
-    inputs = processor(images=image, text=prompt_for(processor, question), return_tensors="pt").to(model.device)
+    inputs = to_model(processor(images=image, text=prompt_for(processor, question), return_tensors="pt"), model)
     adapter = adapter_for(model)
     with torch.no_grad():
         scene = Scene.read(model, inputs, adapter, None)
     (layout,), (kept,) = scene.layouts, answers.indices
     if all(grid is None for grid in layout.grid):
         raise ValueError(f"the tokens of {type(model).__name__} have no known place in the picture")
-    shown = _pictures(processor, inputs["pixel_values"], image, len(layout.grid))
+    shown = seen_pictures(processor, inputs["pixel_values"], image, len(layout.grid))
     figure = Figure(figsize=(INCHES * len(shown), INCHES + 1.2), dpi=100, layout="constrained")
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     for crop, (ax, picture) in enumerate(zip(axes, shown, strict=True)):
@@ -68,16 +68,6 @@ def _draw_crop(ax: Any, picture: np.ndarray, layout: Layout, crop: int, kept: Te
         ax.plot([x, x + w, x + w, x, x], [y, y, y + h, y + h, y], color=EDGE, linewidth=0.6)
     ax.set_xlim(-0.5, width - 0.5)
     ax.set_ylim(height - 0.5, -0.5)
-
-
-def _pictures(processor: Any, pixels: Tensor, image: Any, crops: int) -> Sequence[np.ndarray]:
-    """(h, w, 3) in [0, 1] for each crop: what the tower saw or, where pixels come as patches, the picture itself."""
-    if pixels.ndim < 4:
-        return [np.asarray(image, dtype=np.float64) / 255]
-    mean, std = (torch.tensor(getattr(processor.image_processor, name)) for name in ("image_mean", "image_std"))
-    seen = pixels.reshape(-1, *pixels.shape[-3:])[:crops].float().cpu()
-    back = seen.permute(0, 2, 3, 1) * std + mean
-    return list(back.clamp(0, 1).double().numpy())
 
 
 def _cut(text: str) -> str:

@@ -36,13 +36,14 @@ def _model(family: str, attention: str = "sdpa"):
     import torch
     import transformers as hf
 
+    text = {"llava_qwen2": hf.Qwen2Config, "llava_qwen3": hf.Qwen3Config}.get(family, hf.LlamaConfig)
     parts = {
         "vision_config": hf.CLIPVisionConfig(**VISION),
-        "text_config": hf.LlamaConfig(**LANGUAGE),
+        "text_config": text(**LANGUAGE, head_dim=8),
         "image_token_id": IMAGE,
     }
     torch.manual_seed(0)
-    if family == "llava":
+    if family in ("llava", "llava_qwen2", "llava_qwen3"):
         config = hf.LlavaConfig(**parts, image_seq_length=TOKENS, vision_feature_layer=-2)
         model = hf.LlavaForConditionalGeneration(config)
     elif family == "llava_next":
@@ -123,3 +124,52 @@ def tiny():
         return cache[family, attention]
 
     return SimpleNamespace(model=model, fresh=_model, batch=_batch, row=_row, image=IMAGE, tokens=TOKENS)
+
+
+@pytest.fixture(scope="session")
+def llava_folder(tmp_path_factory):
+    """A folder with the config and the processor of a LLaVA of 6 x 6 patches, without weights."""
+    hf = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    path = tmp_path_factory.mktemp("llava")
+    words = [
+        "<pad>",
+        "<s>",
+        "</s>",
+        "<unk>",
+        "<image>",
+        *["USER:", "ASSISTANT:", "what", "is", "it", "?", "a", "red", "blue", "cat"],
+    ]
+    words += [f"w{i}" for i in range(40)]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+    )
+    side = 6
+    size = 14 * side
+    pictures = hf.CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+    hf.LlavaProcessor(
+        image_processor=pictures,
+        tokenizer=fast,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token="<image>",
+    ).save_pretrained(path)
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "initializer_range": 0.3}
+    hf.LlavaConfig(
+        vision_config=hf.CLIPVisionConfig(**small, num_hidden_layers=2, image_size=size, patch_size=14),
+        text_config=hf.LlamaConfig(
+            **small, vocab_size=len(words), num_hidden_layers=2, pad_token_id=0, bos_token_id=1, eos_token_id=2
+        ),
+        image_token_id=4,
+        image_seq_length=side * side,
+    ).save_pretrained(path)
+    return path

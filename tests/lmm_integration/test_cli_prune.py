@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
-hf = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
 from PIL import Image  # noqa: E402
 
@@ -15,56 +15,13 @@ from lmm_integration.cli import app  # noqa: E402
 from lmm_integration.model_files import load_model  # noqa: E402
 from lmm_integration.pruners.named import method_named, method_names  # noqa: E402
 
-SIDE = 6
-
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(llava_folder, tmp_path_factory):
     """A LLaVA's config and processor, without weights; beside it a picture."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    path = tmp_path_factory.mktemp("llava")
-    words = [
-        "<pad>",
-        "<s>",
-        "</s>",
-        "<unk>",
-        "<image>",
-        *["USER:", "ASSISTANT:", "what", "is", "it", "?", "a", "red", "blue", "cat"],
-    ]
-    words += [f"w{i}" for i in range(40)]
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    fast = hf.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        additional_special_tokens=["<image>"],
-    )
-    size = 14 * SIDE
-    pictures = hf.CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
-    hf.LlavaProcessor(
-        image_processor=pictures,
-        tokenizer=fast,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        image_token="<image>",
-    ).save_pretrained(path)
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "initializer_range": 0.3}
-    hf.LlavaConfig(
-        vision_config=hf.CLIPVisionConfig(**small, num_hidden_layers=2, image_size=size, patch_size=14),
-        text_config=hf.LlamaConfig(
-            **small, vocab_size=len(words), num_hidden_layers=2, pad_token_id=0, bos_token_id=1, eos_token_id=2
-        ),
-        image_token_id=4,
-        image_seq_length=SIDE * SIDE,
-    ).save_pretrained(path)
     pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path / "photo.png")
-    return path
+    Image.fromarray(pixels).save(llava_folder / "photo.png")
+    return llava_folder
 
 
 def run(*arguments):
