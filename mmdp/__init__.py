@@ -4,7 +4,7 @@ from mmdp.bounds import upper_bounds
 from mmdp.certify import CertificateError, check
 from mmdp.constraints import Constraints
 from mmdp.ground_set import GroundSet
-from mmdp.objectives import OBJECTIVES, ConditionalDPP, ImplicitWeight, MaxMinDiversity
+from mmdp.objectives import OBJECTIVES, ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity
 from mmdp.problem import Problem
 from mmdp.selection import Selection, Status, optimality_gap
 
@@ -18,6 +18,7 @@ __all__ = [
     "GroundSet",
     "ImplicitWeight",
     "MaxMinDiversity",
+    "MaxSumDiversity",
     "Problem",
     "Selection",
     "Status",

@@ -16,7 +16,9 @@ from solvers.answer import Answer
 
 Backend = Literal["naive", "cpu", "gpu"]
 ANY = frozenset({"max-min", "conditional-dpp", "implicit-weight"})
-MAX_MIN, DPP, RANK1 = (frozenset({name}) for name in ("max-min", "conditional-dpp", "implicit-weight"))
+MAX_MIN, DPP, RANK1, MAX_SUM = (
+    frozenset({name}) for name in ("max-min", "conditional-dpp", "implicit-weight", "max-sum")
+)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,17 @@ CATALOG: tuple[Solver, ...] = (
         requires=("torch",),
         extra="torch",
     ),
-    Solver("local_search", "naive", "solvers.local_search.naive", ANY, "greedy, then best 1-swaps, with restarts"),
+    Solver(
+        "max_sum",
+        "naive",
+        "solvers.max_sum.naive",
+        MAX_SUM,
+        "greedy on the sum of distances (RepMax, TrimTokenator)",
+        ordered=True,
+    ),
+    Solver(
+        "local_search", "naive", "solvers.local_search.naive", ANY | MAX_SUM, "greedy, then best 1-swaps, with restarts"
+    ),
     Solver("random", "naive", "solvers.random", ANY, "uniformly random set", ordered=True, generic=True),
     Solver(
         "brute_force",
@@ -186,9 +198,10 @@ CATALOG: tuple[Solver, ...] = (
         "branch_and_bound",
         "cpu",
         "solvers.exact.rank1.branch_and_bound",
-        RANK1,
-        "best-first search on a convex QP after a diagonal shift",
+        RANK1 | MAX_SUM,
+        "best-first search on a convex QP after a diagonal shift; quotas, must-keep tokens",
         exact=True,
+        constrained=True,
         compiled=True,
     ),
     Solver(
@@ -249,7 +262,7 @@ CATALOG: tuple[Solver, ...] = (
         "auto",
         "cpu",
         "solvers.auto",
-        ANY,
+        ANY | MAX_SUM,
         "proves what the time allows, else greedy + local search with the best bound",
         exact=True,
         constrained=True,

@@ -15,7 +15,12 @@ from mmdp.certify import TOLERANCE
 from solvers.answer import Answer, Request
 from solvers.catalog import CATALOG, Solver
 
-GREEDY = {"max-min": "farthest_first", "conditional-dpp": "greedy_map", "implicit-weight": "rank1"}
+GREEDY = {
+    "max-min": "farthest_first",
+    "conditional-dpp": "greedy_map",
+    "implicit-weight": "rank1",
+    "max-sum": "max_sum",
+}
 ALIASES = ("greedy", "exact")
 BACKENDS = ("gpu", "cpu", "naive")
 AUTO_SECONDS = 10.0

@@ -11,9 +11,10 @@ from mmdp.bounds.ddfact import ddfact_bound, ddfact_certificate, ddfact_value_gr
 from mmdp.bounds.factor_rows import compact_factor, factor_of, has_volume
 from mmdp.bounds.log_det import hadamard_bound, spectral_bound
 from mmdp.bounds.max_min import angle_bound, farthest_first_picks, simplex_bound
+from mmdp.bounds.max_sum import quadratic_bounds, row_sum_bound
 from mmdp.bounds.rank1 import LARGE, qp_bound, sdp_bound
 from mmdp.bounds.relaxed_bound import RelaxedBound
-from mmdp.objectives import ConditionalDPP, ImplicitWeight, MaxMinDiversity
+from mmdp.objectives import ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity
 from mmdp.problem import Problem
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ddfact_value_gradient",
     "hadamard_bound",
     "qp_bound",
+    "row_sum_bound",
     "sdp_bound",
     "simplex_bound",
     "spectral_bound",
@@ -44,6 +46,7 @@ def upper_bounds(problem: Problem) -> dict[str, float]:
     * ``conditional-dpp``: ``"hadamard"``, ``"spectral"`` and, up to 1200 tokens or features, ``"ddfact"``; -inf when
       k exceeds the rank of the kernel.
     * ``implicit-weight``: ``"qp"`` and, up to 1200 tokens, ``"sdp"``; never above 0.
+    * ``max-sum``: ``"rows"``, ``"qp"`` and, up to 1200 tokens, ``"sdp"``.
 
     Each is rounded up as its own page says. Constraints are ignored: they only shrink the set of choices, so the
     bounds stay valid. An objective of the user's own gets no bound.
@@ -63,6 +66,8 @@ def upper_bounds(problem: Problem) -> dict[str, float]:
         return _log_det(problem)
     if isinstance(problem, ImplicitWeight):
         return _rank1(problem)
+    if isinstance(problem, MaxSumDiversity):
+        return {"rows": row_sum_bound(problem), **quadratic_bounds(problem)}
     return {}
 
 

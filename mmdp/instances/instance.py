@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmdp.checks import as_budget, as_distances, as_features, as_heads, as_weights
-from mmdp.objectives import OBJECTIVES, ConditionalDPP, ImplicitWeight, MaxMinDiversity
+from mmdp.objectives import OBJECTIVES, ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity
 from mmdp.problem import Problem
 
 Array = npt.NDArray[Any]
@@ -88,6 +88,10 @@ class Instance:
 
     def problem(self, objective: str, k: int) -> Problem:
         """The problem of keeping k of these tokens; ValueError where the instance lacks the data."""
+        if objective == MaxSumDiversity.name:
+            if self.features is not None:
+                return MaxSumDiversity.from_features(self.features, k)
+            return MaxSumDiversity.from_distances(self.distances, k)
         if objective not in OBJECTIVES:
             raise ValueError(f"unknown objective {objective!r}; there are {', '.join(OBJECTIVES)}")
         if objective not in self.objectives:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mmdp import ConditionalDPP, ImplicitWeight, MaxMinDiversity, Problem
+from mmdp import ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity, Problem
 
 # Enumeration values 20,000 sets in 0.01 s (max-min, implicit weight) to 0.05 s (log det), less than the others need
 # for their local search and bounds (0.02 to 0.2 s); at 200,000 it is slower for log det (1 s against 0.05 s).
@@ -23,6 +23,7 @@ CONSTRAINED = {
     ConditionalDPP.name: "outer_approximation",
     ImplicitWeight.name: "linearised",
 }
+QUADRATIC = (ImplicitWeight.name, MaxSumDiversity.name)
 
 
 def few_subsets(problem: Problem) -> bool:
@@ -32,10 +33,12 @@ def few_subsets(problem: Problem) -> bool:
 
 def best_method(problem: Problem) -> str:
     """The name of the proving method that is fastest for a problem: enumeration where there are few subsets, branch and
-    bound without constraints, an OR-Tools model with them.
+    bound where it takes the constraints (quotas and must-keep tokens, for quadratic objectives), else an OR-Tools model.
 
     An objective of the user's own can only be enumerated.
     """
-    if few_subsets(problem) or problem.name not in CONSTRAINED:
+    if few_subsets(problem) or problem.name not in (*CONSTRAINED, *QUADRATIC):
         return "brute_force"
-    return CONSTRAINED[problem.name] if problem.constraints else "branch_and_bound"
+    if not problem.constraints or (problem.name in QUADRATIC and not problem.constraints.forbidden_pairs):
+        return "branch_and_bound"
+    return CONSTRAINED.get(problem.name, "brute_force")

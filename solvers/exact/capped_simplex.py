@@ -38,7 +38,7 @@ def project(y: Float, s: float) -> Float:
         else:
             high = min(high, t)
         t = t + excess / slope if slope > 0 else 0.5 * (low + high)
-        if not low <= t <= high:
+        if not low < t < high:  # an end would be tried again for ever
             t = 0.5 * (low + high)
     x = np.empty(n)
     for i in range(n):

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mmdp import ConditionalDPP, ImplicitWeight, MaxMinDiversity, Problem, Status
+from mmdp import ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity, Problem, Status
 from mmdp.checks import Int
 from solvers.answer import Answer, Request
 from solvers.local_search.log_det_naive import LogDetSearch
 from solvers.local_search.max_min_naive import MaxMinSearch
+from solvers.local_search.max_sum_naive import MaxSumSearch
 from solvers.local_search.rank1_naive import Rank1Search
 
 
@@ -32,6 +33,7 @@ SEARCHES: dict[str, Callable[[Any], Search]] = {
     MaxMinDiversity.name: MaxMinSearch,
     ConditionalDPP.name: LogDetSearch,
     ImplicitWeight.name: Rank1Search,
+    MaxSumDiversity.name: MaxSumSearch,
 }
 
 
@@ -40,7 +42,7 @@ def run(problem: Problem, request: Request, restarts: int = 4) -> Answer:
 
     The greedy is climbed by best-improvement 1-swaps, then rounds of exploration follow. For max-min diversity a swap
     must raise (least distance, minus the number of pairs at it), and a round is a min-conflicts tabu search that asks
-    for one distance threshold after another (cf. :cite:p:`porumbel2011simple,resende2010grasp`); for the other two
+    for one distance threshold after another (cf. :cite:p:`porumbel2011simple,resende2010grasp`); for the other
     objectives a round is iterated local search: replace a sixth of the best set at random, climb, keep the result
     unless it is worse.
 

@@ -11,10 +11,10 @@ from mmdp.problem import GapKind
 from solvers import solve
 
 
-class MaxSum(Problem):
+class TotalDistance(Problem):
     """Sum of pairwise distances."""
 
-    name: ClassVar[str] = "max-sum"
+    name: ClassVar[str] = "total-distance"
     gap_kind: ClassVar[GapKind] = "relative"
 
     def _value(self, subset):
@@ -34,7 +34,7 @@ GROUND = GroundSet(np.random.default_rng(0).normal(size=(9, 3)))
 def test_brute_force_takes_any_objective():
     """It asks for nothing but values, with constraints as well."""
     for constraints in (None, Constraints(keep=(4,), forbidden_pairs=((0, 1),))):
-        problem = MaxSum(GROUND, 4, constraints)
+        problem = TotalDistance(GROUND, 4, constraints)
         selection = solve(problem, "brute_force")
         check(problem, selection)
         allowed = (
@@ -56,7 +56,7 @@ def test_brute_force_believes_the_definition_of_a_subclass():
 
 def test_random_takes_any_objective():
     """The random set is valued by the problem."""
-    problem = MaxSum(GROUND, 4)
+    problem = TotalDistance(GROUND, 4)
     selection = solve(problem, "random", seed=1)
     check(problem, selection)
     assert selection.objective == problem.value(selection.indices)
@@ -64,11 +64,11 @@ def test_random_takes_any_objective():
 
 def test_the_greedy_of_an_unknown_objective_is_an_error():
     """The alias names the objectives that have a greedy."""
-    with pytest.raises(ValueError, match="there is no greedy for the objective 'max-sum', only for max-min, "):
-        solve(MaxSum(GROUND, 4), "greedy")
+    with pytest.raises(ValueError, match="there is no greedy for the objective 'total-distance', only for max-min, "):
+        solve(TotalDistance(GROUND, 4), "greedy")
 
 
 def test_other_solvers_say_what_takes_the_objective():
     """A solver for other objectives refuses, and names those that would do."""
-    with pytest.raises(ValueError, match="does not take the objective 'max-sum'; there are brute_force, random"):
-        solve(MaxSum(GROUND, 4), "local_search")
+    with pytest.raises(ValueError, match="does not take the objective 'total-distance'; there are brute_force, random"):
+        solve(TotalDistance(GROUND, 4), "local_search")

@@ -1,53 +1,59 @@
-"""Exact branch and bound for the rank-1 energy."""
+"""Exact branch and bound for cardinality-constrained binary quadratic programs: rank-1 energies and max-sum diversity."""
 
 from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from mmdp import ImplicitWeight, Status
+from mmdp import ImplicitWeight, MaxSumDiversity, Status
+from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.certify import TOLERANCE
 from mmdp.checks import Bool, Float, Int
 from solvers.answer import Answer, Request
 from solvers.exact.best_first import OpenNodes, explore
 from solvers.exact.rank1.diagonal_shift import climb, lowest_shift, margin_of, shifted
 from solvers.exact.rank1.node import Node, Shift, branching_position, fix, tighten
-from solvers.exact.rank1.swap import energy_of, greedy_keep, greedy_prune, multi_start, swap
+from solvers.exact.rank1.quotas import is_feasible, least_set, project_within
+from solvers.exact.rank1.swap import energy_of, greedy_ones, greedy_zeros, multi_start, swap
 
 STARTS = 20  # swap searches before the proof
 POLISH = 50  # nodes between two swap searches from the relaxed point
-REFRESH = 0.95  # a shift is improved once this share of its tokens is free
+REFRESH = 0.95  # a shift is improved once this share of its coordinates is free
 ROOT_STEPS, ROOT_PATIENCE = 60, 6  # Newton steps at the root; how many may pass with little gain
 NODE_STEPS, NODE_PATIENCE = 4, 2
 
 
-def run(problem: ImplicitWeight, request: Request, tolerance: float = TOLERANCE) -> Answer:
-    """Keep k tokens such that the pruned m = n - k have the least energy: min {y^T G y : y binary, sum y = m}.
+def run(problem: ImplicitWeight | MaxSumDiversity, request: Request, tolerance: float = TOLERANCE) -> Answer:
+    """min {y^T Q y : y binary, sum y = m, quotas kept}, the form of the problem as a `CardinalityBQP`.
 
     Best-first search. A node is bounded by the convex relaxation after a diagonal shift delta, which y_i^2 = y_i
-    leaves free (`ShiftAscent`), by linearising it at the best point found, for which no accuracy of the minimisation
-    is needed (`minimise`). The same linearisation fixes tokens (`tighten`). delta is driven towards the semidefinite
-    optimum at the root, where fixing and improving alternate, and again below whenever enough tokens are fixed. The
-    branching token promises the largest product of rises of the two children (`most_decisive`). Incumbents come from
-    swap searches, from greedy sets at first, from the relaxed point below.
+    leaves free (`climb`), by linearising it at the best point found, for which no accuracy of the minimisation is
+    needed (`minimise_within`). The same linearisation fixes coordinates (`tighten`). delta is driven towards the
+    semidefinite optimum at the root, where fixing and improving alternate, and again below whenever enough coordinates
+    are fixed. The branching coordinate promises the largest product of rises of the two children (`most_decisive`).
+    Incumbents come from swap searches, from greedy sets at first, from the relaxed point below.
+
+    Tokens that must be kept are fixed beforehand; quotas per group (a partition matroid) are part of the relaxation, of
+    the reduced costs and of the swaps.
 
     Parameters
     ----------
-    tolerance : the proof is relative: no set has less than (1 - tolerance) times the energy found.
+    tolerance : the proof is relative: no set has a value above (1 + tolerance) times the one found, in size.
 
     Returns
     -------
-    Answer : OPTIMAL when proved up to ``stats["tolerance"]``, absolute, in the units of G: tolerance * energy, or
-        twice the rounding margin of the bounds (`margin_of`), whichever is larger. TIME_LIMIT and INTERRUPTED (Ctrl-C)
-        carry the best set and bound so far.
+    Answer : OPTIMAL when proved up to ``stats["tolerance"]``, absolute, in the units of the value: tolerance * |value|,
+        or twice the rounding margin of the bounds (`margin_of`), whichever is larger. TIME_LIMIT and INTERRUPTED
+        (Ctrl-C) carry the best set and bound so far. INFEASIBLE where no set keeps the quotas.
 
     Raises
     ------
-    ValueError : tolerance outside [0, 1).
+    ValueError : tolerance outside [0, 1), or forbidden pairs, which it cannot honour.
 
     Notes
     -----
@@ -55,45 +61,55 @@ def run(problem: ImplicitWeight, request: Request, tolerance: float = TOLERANCE)
 
     Examples
     --------
-    >>> from mmdp import ImplicitWeight
-    >>> from solvers import solve
+    >>> from mmdp import Constraints, ImplicitWeight
+    >>>     >>> from solvers import solve
     >>> problem = ImplicitWeight.from_gram([[1, 1, 0], [1, 1, 0], [0, 0, 1]], k=1)
     >>> solve(problem, "branch_and_bound").objective  # the pair left over must not be the two copies
     -2.0
+    >>> two_images = Constraints(groups=(0, 0, 1), max_per_group={0: 1})
+    >>> problem = MaxSumDiversity.from_distances([[0, 9, 2], [9, 0, 3], [2, 3, 0]], k=2, constraints=two_images)
+    >>> solve(problem, "branch_and_bound").indices.tolist()  # one of each image
+    [1, 2]
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance must be in [0, 1), got {tolerance}")
+    bqp = CardinalityBQP.of(problem)
+    if not is_feasible(bqp.m, bqp.labels if len(bqp.low) else bqp.tokens, bqp.low, bqp.high):
+        return Answer((), bound=-math.inf, status=Status.INFEASIBLE)
     started = time.perf_counter()
     _compile()
     compiled = time.perf_counter() - started
-    search = Search(problem.gram, problem.n - problem.k, tolerance, request.seed)
+    search = Search(bqp, tolerance, request.seed)
     limit = math.inf if request.time_limit is None else request.time_limit
     try:
         status = Status.OPTIMAL if search.run(request.started + compiled + limit) else Status.TIME_LIMIT
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-    return Answer(np.flatnonzero(~search.y), -search.lower, status, search.stats(), compile_seconds=compiled)
+    return Answer(bqp.kept(search.y), search.upper, status, search.stats(), compile_seconds=compiled)
 
 
 class Search:
-    """One run: the incumbent y with its energy, the open nodes, and what is counted."""
+    """One run: the incumbent y with its energy, the open nodes, and what is counted. Energies leave the constant out."""
 
-    def __init__(self, G: Float, m: int, tolerance: float, seed: int) -> None:
-        self.G = np.require(G, requirements=["C", "W"])
-        self.n, self.m, self.relative, self.seed = len(G), m, tolerance, seed
-        self.y: Bool = np.arange(self.n) < m
+    def __init__(self, bqp: CardinalityBQP, tolerance: float, seed: int) -> None:
+        self.bqp, self.relative, self.seed = bqp, tolerance, seed
+        self.Q = np.require(bqp.Q, requirements=["C", "W"])
+        self.n, self.m = len(self.Q), bqp.m
+        self.quotas = bqp.labels, bqp.low, bqp.high
+        self.floor = bqp.floor - bqp.constant
         self.energy = math.inf
-        self.fixed_margin = margin_of(self.G, np.zeros(0))
+        self.y: Bool = greedy_ones(self.Q, self.m, *self.quotas)
+        self.fixed_margin = bqp.error + margin_of(self.Q, np.zeros(0))
         self.margin = 0.0
         self.open: OpenNodes[Node] = OpenNodes()
-        self.bounded = self.shifts = 0
+        self.bounded = self.shifts = self.numbered = 0
         self.root_lower: float | None = None
         self.complete = False
 
     @property
     def tolerance(self) -> float:
         """Absolute."""
-        return max(self.relative * self.energy, 2 * self.margin)
+        return max(self.relative * abs(self.energy + self.bqp.constant), 2 * self.margin)
 
     @property
     def cutoff(self) -> float:
@@ -106,8 +122,13 @@ class Search:
         if self.complete:
             return self.energy
         if self.root_lower is None:
-            return 0.0
-        return max(0.0, min(self.open.least, self.cutoff))
+            return self.floor
+        return max(self.floor, min(self.open.least, self.cutoff))
+
+    @property
+    def upper(self) -> float:
+        """No set has a larger value."""
+        return -(self.lower + self.bqp.constant)
 
     def stats(self) -> dict[str, Any]:
         """Figures for the Selection."""
@@ -115,39 +136,50 @@ class Search:
             "nodes": self.bounded,
             "shifts": self.shifts,
             "tolerance": self.tolerance if math.isfinite(self.energy) else None,
-            "root_bound": None if self.root_lower is None else -self.root_lower,
+            "root_bound": None if self.root_lower is None else -(self.root_lower + self.bqp.constant),
         }
 
     def run(self, deadline: float) -> bool:
         """Whether the incumbent was proved optimal before the deadline."""
         if self.m in (0, self.n):
-            self.energy = max(float(self.G.sum()), 0.0) if self.m else 0.0
+            self.energy = max(energy_of(self.Q, self.y), self.floor)
             self.complete = True
             return True
-        self._offer(*multi_start(self.G, self.m, STARTS, self.seed, deadline))
-        if self.energy <= 0:
+        self._offer(*multi_start(self.Q, self.m, *self.quotas, STARTS, self.seed, deadline))
+        if self.energy <= self.floor:
             self.complete = True
             return True
         if time.perf_counter() >= deadline:
             return False
-        shift = self._shift(np.arange(self.n), self.G, lowest_shift(self.G, np.zeros(self.n)))
+        centre = lowest_shift(shifted(self.Q, self.bqp.shift), np.zeros(self.n))
+        shift = self._shift(np.arange(self.n), self.Q, self.bqp.shift + centre)
         self.margin = 2 * shift.margin  # better shifts are larger
-        root = Node.root(self.n, self.m, shift)
-        self.open.push(0.0, root, root.size)
-        self.root_lower = 0.0
+        root = self._root(shift)
+        self.open.push(self.floor, root, root.size)
+        self.root_lower = self.floor
         self.deadline = deadline
         self.complete = explore(self.open, self._expand, lambda: self.cutoff, deadline)
         return self.complete
 
+    def _root(self, shift: Shift) -> Node:
+        labels, low, high = self.quotas
+        x = np.full(self.n, self.m / self.n)
+        if len(low):
+            x = project_within(x, self.m, labels, low, high)
+        free, ones, linear = np.arange(self.n), np.arange(0), np.zeros(self.n)
+        return Node(free, ones, linear, 0.0, self.m, low, high, x, shift, self.floor)
+
     def _expand(self, node: Node) -> list[tuple[float, Node, int]]:
-        improved = self._at_root(node) if node.lower == 0.0 and not len(node.pruned) else self._refresh(node)
+        improved = self._at_root(node) if node.number == 0 else self._refresh(node)
         if improved is None:
             return []
         node = improved
-        position = branching_position(self.G, node.free, node.x, node.shift.values)
+        position = branching_position(self.Q, node.free, node.x, node.shift.values)
+        first = self.numbered + 1
+        self.numbered += 2
         children = []
-        for prune in (True, False):
-            child = self._tighten(node.child(self.G, position, prune))
+        for number, one in ((first, True), (first + 1, False)):
+            child = self._tighten(node.child(self.Q, self.bqp.labels, position, one, number))
             if child is not None:
                 if self.bounded % POLISH == 0:
                     self._polish(child)
@@ -173,19 +205,17 @@ class Search:
                 break  # about the seconds of a step
             if len(node.free) < size:
                 size, mu = len(node.free), 0.0
-                Q = self.G[np.ix_(node.free, node.free)]
+                block = self.Q[np.ix_(node.free, node.free)]
                 delta = node.shift.values[node.free]
-            moved, delta, mu = climb(Q, delta, mu, node.x)
+            moved, delta, mu = climb(block, delta, mu, node.x)
             if not moved:
                 break
-            shift = self._shift(node.free, Q, delta)
+            shift = self._shift(node.free, block, delta)
             if shift.margin > self.tolerance / 2:
                 break
             self.shifts += 1
             free, lower = len(node.free), node.lower
-            tight = self._tighten(
-                Node(node.free, node.pruned, node.linear, node.constant, node.s, node.x, shift, lower)
-            )
+            tight = self._tighten(replace(node, shift=shift))
             if tight is None:
                 return None
             node = tight
@@ -195,57 +225,70 @@ class Search:
                     break
         return node
 
-    def _shift(self, free: Int, Q: Float, delta: Float) -> Shift:
+    def _shift(self, free: Int, block: Float, delta: Float) -> Shift:
         values = np.zeros(self.n)
         values[free] = delta
-        return Shift(values, len(free), self.fixed_margin + margin_of(shifted(Q, delta), delta))
+        return Shift(values, len(free), self.fixed_margin + margin_of(shifted(block, delta), delta))
 
     def _tighten(self, node: Node) -> Node | None:
         """The node bounded and reduced; None when no set below it beats the cutoff."""
         self.bounded += 1
         margin = node.shift.margin
         iterations = int(np.clip(4e8 / max(len(node.free), 1) ** 2, 60, 400))
-        lower, free, pruned, linear, constant, s, x = tighten(
-            self.G,
+        lower, free, ones, linear, constant, s, low, high, x, _ = tighten(
+            self.Q,
+            self.bqp.labels,
             node.free,
             node.linear,
             node.constant,
             node.s,
+            node.low,
+            node.high,
             node.x,
             node.shift.values,
             self.cutoff + margin,
             1e-2 * self.tolerance,
             iterations,
+            False,
         )
-        pruned = np.concatenate((node.pruned, pruned))
+        if lower == math.inf:
+            return None
+        ones = np.concatenate((node.ones, ones))
         if not len(free):
             y = np.zeros(self.n, dtype=np.bool_)
-            y[pruned] = True
-            self._offer(y, energy_of(self.G, y))
+            y[ones] = True
+            self._offer(y, energy_of(self.Q, y))
             return None
         if lower >= self.cutoff + margin:
             return None
-        return Node(free, pruned, linear, constant, s, x, node.shift, max(lower - margin, node.lower))
+        lower = max(lower - margin, node.lower)
+        return Node(free, ones, linear, constant, s, low, high, x, node.shift, lower, node.number)
 
     def _polish(self, node: Node) -> None:
         """A swap search from the relaxed point of a node."""
         y = np.zeros(self.n, dtype=np.bool_)
-        y[node.pruned] = True
-        y[node.free[np.argsort(-node.x, kind="stable")[: node.s]]] = True
-        self._offer(*swap(self.G, y, self.n))
+        y[node.ones] = True
+        labels, low, _ = self.quotas
+        groups = labels[node.free] if len(low) else node.free
+        y[node.free[least_set(-node.x, node.s, groups, node.low, node.high)]] = True
+        self._offer(*swap(self.Q, y, *self.quotas, self.n))
 
     def _offer(self, y: Bool, energy: float) -> None:
         if energy < self.energy:
-            self.y, self.energy = y, max(energy, 0.0)
+            self.y, self.energy = y, max(energy, self.floor)
 
 
 @cache
 def _compile() -> None:
     """Compile, or load from numba's cache, every kernel of this package."""
-    G, y = np.eye(3), np.array([True, False, False])
-    swap(G, y, 1)
-    greedy_prune(G, 1), greedy_keep(G, 1)
+    Q, y, none = np.eye(3), np.array([True, False, False]), np.arange(0)
+    swap(Q, y, none, none, none, 1)
+    greedy_ones(Q, 1, none, none, none), greedy_zeros(Q, 1, none, none, none)
     free, zeros, x = np.arange(3), np.zeros(3), np.full(3, 1 / 3)
-    tighten(G, free, zeros, 0.0, 1, x, zeros, 1.0, 1e-9, 4)
-    fix(G, free, zeros, 0.0, 1, x, 0, True)
-    branching_position(G, free, x, zeros)
+    tighten(Q, none, free, zeros, 0.0, 1, none, none, x, zeros, 1.0, 1e-9, 4, False)
+    fix(Q, none, free, zeros, 0.0, 1, none, none, x, 0, True)
+    branching_position(Q, free, x, zeros)
+    project_within(x, 1, none, none, none)
+    least_set(x, 1, none, none, none)
+    is_feasible(1, none, none, none)
+    lowest_shift(Q, zeros)

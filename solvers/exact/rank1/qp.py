@@ -5,31 +5,45 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mmdp.checks import Float
-from solvers.exact.capped_simplex import project
+from mmdp.checks import Float, Int
+from solvers.exact.rank1.quotas import least_sum, project_within
 
 
 @njit(cache=True)
-def linear_bound(A: Float, c: Float, s: int, x: Float) -> tuple[float, Float]:
-    """(bound, gradient at x): x^T A x + c^T x is at least the bound on {x in [0, 1]^n: sum x = s}, for ANY x given.
+def linear_bound(A: Float, c: Float, s: int, x: Float, labels: Int, low: Int, high: Int) -> tuple[float, Float]:
+    """(bound, gradient at x): y^T A y + c^T y is at least the bound for binary y of sum s within the quotas, ANY x.
 
-    A convex function lies above its tangent: f(z) >= f(x) + g.(z - x) with g = 2 A x + c, and the least value of g.z is
-    the sum of the s smallest g_i. Rounding is left to the caller's margin.
+    A convex function lies above its tangent: f(y) >= f(x) + g.(y - x) with g = 2 A x + c, and the least value of g.y is
+    a `least_sum`. Rounding is left to the caller's margin.
     """
     product = A @ x
     gradient = 2.0 * product + c
-    bound = -(product * x).sum()
-    ordered = np.sort(gradient)
-    for i in range(s):
-        bound += ordered[i]
-    return bound, gradient
+    return least_sum(gradient, s, labels, low, high) - (product * x).sum(), gradient
 
 
 @njit(cache=True)
 def minimise(
     A: Float, c: Float, s: int, x: Float, target: float, accuracy: float, iterations: int
 ) -> tuple[float, Float, Float, float]:
-    """min x^T A x + c^T x over the capped simplex, A positive semidefinite, from the feasible point x.
+    """`minimise_within` without quotas."""
+    none = np.empty(0, dtype=np.int64)
+    return minimise_within(A, c, s, x, none, none, none, target, accuracy, iterations)
+
+
+@njit(cache=True)
+def minimise_within(
+    A: Float,
+    c: Float,
+    s: int,
+    x: Float,
+    labels: Int,
+    low: Int,
+    high: Int,
+    target: float,
+    accuracy: float,
+    iterations: int,
+) -> tuple[float, Float, Float, float]:
+    """min x^T A x + c^T x over the capped simplex within the quotas, A positive semidefinite, from the feasible point x.
 
     Projected gradient with Barzilai-Borwein steps and exact line search. Stops when the bound reaches `target`, when
     it is within `accuracy` of the value, or when the value shows that the target is out of reach.
@@ -40,7 +54,7 @@ def minimise(
     """
     x = x.copy()
     product = A @ x
-    best, gradient = linear_bound(A, c, s, x)
+    best, gradient = linear_bound(A, c, s, x, labels, low, high)
     best_x, best_gradient = x.copy(), gradient.copy()
     value = (product * x).sum() + (c * x).sum()
     best_value = value
@@ -49,7 +63,7 @@ def minimise(
         step += abs(A[i, i])
     step = 0.5 / step if step > 0.0 else 1.0
     for it in range(iterations):
-        direction = project(x - step * gradient, s) - x
+        direction = project_within(x - step * gradient, s, labels, low, high) - x
         slope = (gradient * direction).sum()
         if slope >= -1e-3 * accuracy:
             break
@@ -63,7 +77,7 @@ def minimise(
         square = (direction * direction).sum()
         step = 0.5 * square / curvature if curvature > 1e-16 * square else 2.0 * step
         if it % 4 == 3 or it == iterations - 1:
-            bound, fresh = linear_bound(A, c, s, x)
+            bound, fresh = linear_bound(A, c, s, x, labels, low, high)
             if bound > best:
                 best, best_value = bound, value
                 best_x, best_gradient = x.copy(), fresh
