@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from lmm_integration.adapters import Adapter, adapter_for
 from lmm_integration.budget import check_keep
-from lmm_integration.generation import caller_prompt, generation_lengths
+from lmm_integration.decoder.stages import Stages
+from lmm_integration.generation import caller_prompt, generation_lengths, setting
+from lmm_integration.in_llm import LayerPruning
+from lmm_integration.layer_tokens import LayerPruner, inner_layers
 from lmm_integration.pre_llm import Pruned, requirements, run
 from lmm_integration.scene import has_pixels
 from lmm_integration.tokens import InputPruner
@@ -32,12 +35,14 @@ class PruneStats:
     ----------
     tokens : per image (n, kept), in the order of the placeholders.
     seconds : what the selection took, without the vision tower.
-    prompt : columns of the prompt, before and after.
+    prompt : columns of the prompt, before and after; the same for pruning inside the model.
+    layer_tokens : columns of the prompt in every decoder layer, padding included; what `prefill_flops` takes.
     """
 
     tokens: tuple[tuple[int, int], ...]
     seconds: float
     prompt: tuple[int, int]
+    layer_tokens: tuple[int, ...] = ()
 
 
 class prune:  # noqa: N801 (used like a function, as contextlib's own)
@@ -48,9 +53,14 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
     place that was dropped answers as the last one before it that stayed. Hidden states, attentions and caches are those
     of the shorter prompt. Calls without pictures pass untouched.
 
+    A method that works inside the model (`FastV`, `IWP`, `DivPrune(layer=2)`) drops the tokens in front of a decoder
+    layer: layers before it see the whole prompt, hidden states and the cache are shorter from there on, and every token
+    keeps its position. A conversation may be continued on such a cache inside the block, with the whole prompt.
+
     Parameters
     ----------
-    model, pruner, keep, text, processor, budget_scope, adapter : as for `prune_inputs`.
+    model, keep, text, processor, budget_scope, adapter : as for `prune_inputs`.
+    pruner : a pruner of the input, or one of inner layers.
     strict : raise at the end of the block when nothing was pruned in it.
 
     Attributes
@@ -62,14 +72,15 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
     Raises
     ------
     ValueError, TypeError : at once, what is wrong with the model, the method or the budget; in a call, what
-        `prune_inputs` raises, and every mode that would run wrong: a cache from before, `return_dict=False`.
+        `prune_inputs` raises, and every mode that would run wrong: a cache from before, `return_dict=False`; inside the
+        model also prefill in chunks, gradient checkpointing, and decoders that do not attend to the whole prompt.
     RuntimeError : nothing was pruned in the block; the model is in another block already.
     """
 
     def __init__(
         self,
         model: Any,
-        pruner: InputPruner,
+        pruner: InputPruner | LayerPruner,
         keep: int | float = 64,
         *,
         text: str | Sequence[str] | None = None,
@@ -79,9 +90,14 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         strict: bool = True,
     ) -> None:
         check_keep(keep)
-        requirements(pruner)
         self.adapter = adapter or adapter_for(model)
         self.adapter.check(model)
+        self.depth = model.config.get_text_config().num_hidden_layers
+        self._inner: LayerPruning | None = None
+        if inner_layers(pruner, self.depth):
+            self._inner = LayerPruning(model, cast(LayerPruner, pruner), keep, budget_scope, self.adapter)
+        else:
+            requirements(pruner)
         self.model, self.pruner, self.keep = model, pruner, keep
         self.text, self.processor, self.budget_scope, self.strict = text, processor, budget_scope, strict
         self.stats: PruneStats | None = None
@@ -107,6 +123,8 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         self._undo.callback(self._put_back, before)
         self._undo.callback(self.model.register_forward_pre_hook(self._before_forward, with_kwargs=True).remove)
         self._undo.callback(self.model.register_forward_hook(self._after_forward, with_kwargs=True).remove)
+        if self._inner is not None:
+            self._inner.install(self._undo)
         return self
 
     def _put_back(self, before: Any) -> None:
@@ -133,19 +151,35 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         pruned = run(
             self.model,
             inputs,
-            self.pruner,
+            cast(InputPruner, self.pruner),
             self.keep,
             text=self.text,
             processor=self.processor,
             budget_scope=self.budget_scope,
             adapter=self.adapter,
         )
+        width = pruned.inputs["input_ids"].shape[1]
         self.stats = PruneStats(
-            tuple(pruned.tokens), pruned.seconds, (inputs["input_ids"].shape[1], pruned.inputs["input_ids"].shape[1])
+            tuple(pruned.tokens), pruned.seconds, (inputs["input_ids"].shape[1], width), (width,) * self.depth
         )
         self.last_indices = pruned.indices
         self.calls += 1
         return pruned
+
+    def _note(self, stages: Stages | None) -> None:
+        """What happened inside the model."""
+        if stages is None:
+            return
+        sizes = [len(image) for image in stages.scene.features]
+        self.last_indices = stages.kept[max(stages.kept)]
+        width = columns = stages.scene.ids.shape[1]
+        lengths = []
+        for layer in range(self.depth):
+            columns = stages.columns.get(layer, columns)
+            lengths.append(columns)
+        kept = [len(indices) for indices in self.last_indices]
+        self.stats = PruneStats(tuple(zip(sizes, kept, strict=True)), stages.seconds, (width, width), tuple(lengths))
+        self.calls += 1
 
     def _generate(self, generate: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         bound = inspect.signature(generate).bind(*args, **kwargs)
@@ -156,6 +190,8 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         self._check_continuation(given)
         if not has_pixels(given):
             return generate(*args, **kwargs)
+        if self._inner is not None:
+            return self._generate_inside(self._inner, generate, given)
         with torch.no_grad():
             pruned = self._prune(given)
         ids, new = given["input_ids"], pruned.inputs
@@ -168,7 +204,25 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             self._inside = False
         return caller_prompt(out, ids, new["input_ids"].shape[1])
 
+    def _generate_inside(self, inner: LayerPruning, generate: Any, given: dict[str, Any]) -> Any:
+        if size := setting(self.model, given, "prefill_chunk_size"):
+            raise ValueError(
+                f"pruning inside the model reads the whole prompt at once: no prefill_chunk_size, got {size}"
+            )
+        with torch.no_grad():
+            new = inner.begin(given)
+        self._inside = True
+        try:
+            out = generate(**new, disable_compile=True)  # hooks must run, and layers change length
+        finally:
+            self._inside = False
+            stages = inner.end()
+        self._note(stages)
+        return out
+
     def _before_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._inner is not None:
+            self._inner.visual = bool(kwargs.get("mm_encoder_outputs"))
         if self._inside:
             return None
         names = inspect.signature(module.forward).parameters
@@ -177,6 +231,9 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         self._check_continuation(given)
         if not has_pixels(given):
             return None
+        if self._inner is not None:
+            self._inner.visual = True
+            return (), self._inner.begin(given)
         if given.get("return_dict") is False:
             raise ValueError(
                 "return_dict=False is not served while pruning: logits could not be given back in full length"
@@ -187,7 +244,11 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         return (), pruned.inputs
 
     def _after_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
-        if self._inside or self._restore is None:
+        if self._inside:
+            return out
+        if self._inner is not None:
+            self._note(self._inner.end())
+        if self._restore is None:
             return out
         (pruned, wanted), self._restore = self._restore, None
         logits = getattr(out, "logits", None)
@@ -198,7 +259,7 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         return out
 
     def _check_continuation(self, given: dict[str, Any]) -> None:
-        """A cache made here is shorter than the prompt that the caller counts with."""
+        """A cache made here is shorter than the prompt that the caller counts with, unless its first layers are whole."""
         cache, ids = given.get("past_key_values"), given.get("input_ids")
         past = 0 if cache is None else cache.get_seq_length()
         if not past or ids is None or self._inside:
@@ -208,6 +269,8 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
                 f"a pruned cache of {past} tokens cannot be continued: {type(self.model).__name__} would place new tokens "
                 "by the pictures it no longer sees; start without a cache"
             )
+        if self._inner is not None:
+            return
         mask = given.get("attention_mask")
         if (ids == self.adapter.placeholder(self.model)).any() or (
             mask is not None and mask.shape[1] != past + ids.shape[1]

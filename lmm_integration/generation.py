@@ -14,18 +14,19 @@ def generation_lengths(model: Any, given: Mapping[str, Any], dropped: int) -> di
 
     Limits on new tokens win, as in `generate` itself, and what nobody set stays unset.
     """
-    configs = [c for c in (given.get("generation_config"), model.generation_config) if c is not None]
-
-    def wanted(name: str) -> Any:
-        values = [given.get(name), *(getattr(config, name, None) for config in configs)]
-        return next((value for value in values if value is not None), None)
-
     lengths = {}
     for limit, new_tokens in (("max_length", "max_new_tokens"), ("min_length", "min_new_tokens")):
-        value = wanted(limit)
-        if value and wanted(new_tokens) is None:
+        value = setting(model, given, limit)
+        if value and setting(model, given, new_tokens) is None:
             lengths[limit] = max(0, value - dropped)
     return lengths
+
+
+def setting(model: Any, given: Mapping[str, Any], name: str) -> Any:
+    """An option of `generate`, from the call, its configuration or the model's, whichever sets it first."""
+    configs = [c for c in (given.get("generation_config"), model.generation_config) if c is not None]
+    values = [given.get(name), *(getattr(config, name, None) for config in configs)]
+    return next((value for value in values if value is not None), None)
 
 
 def caller_prompt(out: Any, ids: Tensor, width: int) -> Any:

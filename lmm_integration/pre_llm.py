@@ -13,6 +13,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from lmm_integration.adapters import Adapter, adapter_for
 from lmm_integration.budget import budgets, check_keep
+from lmm_integration.layer_tokens import refuse_inner
 from lmm_integration.question import question_ids, questions
 from lmm_integration.scene import Scene
 from lmm_integration.sequence import PositionPolicy, Shortened
@@ -101,6 +102,7 @@ def run(
     check_keep(keep)
     adapter = adapter or adapter_for(model)
     adapter.check(model)
+    refuse_inner(pruner, model)
     requires = requirements(pruner)
     attention_layer = getattr(pruner, "layer", -2) if "vision_attention" in requires else None
     scene = Scene.read(model, inputs, adapter, attention_layer)

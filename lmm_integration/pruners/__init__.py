@@ -4,6 +4,8 @@ from lmm_integration.pruners.average_pool import AveragePool
 from lmm_integration.pruners.cdpruner import CDPruner
 from lmm_integration.pruners.cls_attention import ClsAttention
 from lmm_integration.pruners.divprune import DivPrune
+from lmm_integration.pruners.fastv import FastV
+from lmm_integration.pruners.iwp import IWP
 from lmm_integration.pruners.method import Method
 from lmm_integration.pruners.random import RandomPruner
 from lmm_integration.pruners.trimtokenator import TrimTokenator
@@ -13,8 +15,10 @@ from lmm_integration.pruners.uniform_grid import UniformGrid
 METHODS: tuple[type[Method], ...] = (
     DivPrune,
     CDPruner,
+    IWP,
     TrimTokenator,
     TrimTokenatorLC,
+    FastV,
     ClsAttention,
     UniformGrid,
     AveragePool,
@@ -22,11 +26,13 @@ METHODS: tuple[type[Method], ...] = (
 )
 
 __all__ = [
+    "IWP",
     "METHODS",
     "AveragePool",
     "CDPruner",
     "ClsAttention",
     "DivPrune",
+    "FastV",
     "Method",
     "RandomPruner",
     "TrimTokenator",

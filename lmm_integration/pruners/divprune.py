@@ -9,8 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from lmm_integration.pruners.backends import choose
+from lmm_integration.pruners.layer_method import check_inner_options, check_layer
 from lmm_integration.pruners.method import Method
 from lmm_integration.pruners.solving import check_solver, solved
+from lmm_integration.sequence import PositionPolicy
 from lmm_integration.tokens import Choice, VisualTokens
 from mmdp import MaxMinDiversity
 from mmdp.checks import to_numpy
@@ -32,8 +34,11 @@ class DivPrune(Method):
         tokens.
     solver : `"greedy"`; or `"local_search"`, `"exact"` or any other method of `solvers.solve` for max-min diversity.
     time_limit : seconds per unit, for solvers other than the greedy; None as in `solvers.solve`.
+    layer : 0, on the projected tokens, in front of the language model; or the decoder layer, counted from 0, in front of
+        which the choice is made on hidden states (the paper tries 1, 2 and 3, and all are worse), inside `prune` alone.
     order, position_policy : see `Method`. The tables of the paper were made with `order="selection"`. Solvers without a
-        pick order hand over raster order.
+        pick order hand over raster order. At inner layers `"raster"` and `"keep"` alone; None is `"repack"` at layer 0
+        and `"keep"` at others.
 
     Examples
     --------
@@ -51,11 +56,26 @@ class DivPrune(Method):
     distance: Distance = "cosine"
     solver: str = "greedy"
     time_limit: float | None = None
+    layer: int = 0
+    position_policy: PositionPolicy | None = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.position_policy is None:
+            object.__setattr__(self, "position_policy", "keep" if self.layer else "repack")
         super().__post_init__()
         self._one_of("distance", get_args(Distance))
         check_solver(self.solver, self.time_limit)
+        if self.layer != 0:
+            check_layer(self.layer)
+            check_inner_options("DivPrune", self.order, str(self.position_policy))
+
+    def layers(self, depth: int) -> tuple[int, ...]:
+        """No layer, or the one."""
+        return (self.layer,) if self.layer else ()
+
+    def kept(self, n: int, budget: int, depth: int) -> tuple[int, ...]:
+        """The budget itself, from an inner layer on."""
+        return tuple(min(budget, n) for _ in self.layers(depth))
 
     def select(self, tokens: VisualTokens, k: list[int]) -> list[Choice]:
         """Per unit the k_i most diverse tokens."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from lmm_integration.pruners import METHODS
+from lmm_integration.pruners.layer_method import LayerMethod
+from lmm_integration.pruners.method import Method
 
-COLUMNS = ("method", "class", "what it keeps", "budget", "needs", "merges", "source")
+COLUMNS = ("method", "class", "what it keeps", "where", "budget", "needs", "merges", "source")
 
 
 def methods_table() -> list[dict[str, str]]:
@@ -18,10 +20,15 @@ def methods_table() -> list[dict[str, str]]:
             "method": method.title,
             "class": method.__name__,
             "what it keeps": method.does,
+            "where": _where(method),
             "budget": method.budget_kind,
-            "needs": ", ".join(["features", *sorted(method.requires)]),
+            "needs": ", ".join([*([] if issubclass(method, LayerMethod) else ["features"]), *sorted(method.requires)]),
             "merges": "yes" if method.merges else "no",
             "source": method.source,
         }
         for method in METHODS
     ]
+
+
+def _where(method: type[Method]) -> str:
+    return "decoder layer {} of {}".format(*method.published) if issubclass(method, LayerMethod) else "input"

@@ -62,14 +62,14 @@ def test_models_that_cannot_be_served_are_refused():
     in_place._compiled_call_impl = in_place.forward  # what model.compile() leaves on a module
     with pytest.raises(TypeError, match="a compiled model"):
         prune(in_place, DivPrune())
-    config = hf.Qwen2_5_VLConfig(
+    config = hf.Qwen2VLConfig(
         text_config={"vocab_size": 20, "num_key_value_heads": 2, "pad_token_id": 0}
         | small
         | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}},
-        vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
+        vision_config={"depth": 1, "hidden_size": 16, "embed_dim": 16, "num_heads": 2},
     )
     with pytest.raises(TypeError, match="multimodal rotary positions"):
-        prune(hf.Qwen2_5_VLForConditionalGeneration(config), DivPrune())
+        prune(hf.Qwen2VLForConditionalGeneration(config), DivPrune())
 
 
 def test_ragged_budgets_are_refused_where_features_are_one_tensor(tiny):

@@ -1,0 +1,1 @@
+"""What pruning inside a language model has to know about its decoder: its layers, its sequence, its cache."""

@@ -1,0 +1,37 @@
+"""Which decoders can be pruned from the inside."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "head_dim", "scaling")
+
+
+def decoder_of(model: Any, *, reads_attention: bool) -> Any:
+    """The decoder of `model`, a module with `layers`; TypeError where tokens cannot be dropped between these.
+
+    Parameters
+    ----------
+    reads_attention : queries, keys or values of single layers are wanted too, see `LayerReader`.
+    """
+    name = type(model).__name__
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+    layers = getattr(decoder, "layers", None)
+    if decoder is None or not layers:
+        raise TypeError(f"pruning inside the model needs a decoder with layers, and {name} has none that it can find")
+    config = decoder.config
+    windowed = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
+    if set(getattr(config, "layer_types", None) or [windowed]) != {"full_attention"}:
+        raise TypeError(f"{name} has layers that do not attend to the whole prompt, which pruning inside cannot serve")
+    if reads_attention:
+        attention: Any = getattr(layers[0], "self_attn", None)
+        missing = [part for part in PROJECTIONS if not hasattr(attention, part)]
+        if missing or not hasattr(layers[0], "input_layernorm"):
+            raise TypeError(f"the decoder layers of {name} are not like Llama's: no {', '.join(missing) or 'norm'}")
+        if not hasattr(sys.modules[type(attention).__module__], "apply_rotary_pos_emb"):
+            raise TypeError(f"the attention of {name} has rotary positions of its own kind, which cannot be read")
+        norm = getattr(attention, "q_norm", None)
+        if norm is not None and norm.weight.numel() != attention.head_dim:
+            raise TypeError(f"the attention of {name} normalises queries across heads, which cannot be read")
+    return decoder
