@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,31 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """One sample where it stands, padding and all.
+
+    Attributes
+    ----------
+    index : its place in the batch.
+    valid : (n,) real tokens; what stands in the padding must not be looked at.
+    k : how many to keep, at most the number of valid tokens.
+    arrays : by name, (n, d) or (H, n, d) for tokens, (n,) for weights.
+    """
+
+    index: int
+    valid: Bool
+    k: int
+    arrays: dict[str, Array]
+
+    def floats(self, name: str, dtype: npt.DTypeLike | None = None) -> Array:
+        """The array in C order as `dtype`; None means float64 if it is, float32 otherwise. Copied only if need be."""
+        array = self.arrays[name]
+        if dtype is None:
+            dtype = np.float64 if array.dtype.itemsize >= 8 else np.float32
+        return np.ascontiguousarray(array, dtype=dtype)
+
+
+@dataclass(frozen=True)
 class Batch:
     """The checked arguments of a raw door.
 
@@ -43,6 +69,7 @@ class Batch:
     valid : (B, n) real tokens; what stands in the padding is never looked at.
     width : the largest budget asked for.
     single : one sample without a batch axis came in, so one goes out.
+    tokens : the names of the arrays that hold tokens.
     """
 
     arrays: dict[str, Array]
@@ -50,6 +77,7 @@ class Batch:
     valid: Bool
     width: int
     single: bool
+    tokens: tuple[str, ...]
 
     @classmethod
     def of(
@@ -60,6 +88,7 @@ class Batch:
         tokens: Mapping[str, Any],
         weights: Mapping[str, Any] | None = None,
         heads: bool = False,
+        look: bool = True,
     ) -> Batch:
         """Check the arguments of a raw door.
 
@@ -70,6 +99,8 @@ class Batch:
         tokens : by name, (n, d) or (B, n, d); with `heads` also (B, H, n, d), so that a single sample of several
             heads is (1, H, n, d). The widths may differ, everything before them may not.
         weights : by name, (n,) or (B, n) numbers, one per token; None entries are left out.
+        look : whether to look for tokens that are not finite; a caller that sees them in passing says False and calls
+            `refuse_bad_tokens` then.
 
         Raises
         ------
@@ -100,14 +131,23 @@ class Batch:
         if single:
             arrays, mask = {name: array[None] for name, array in arrays.items()}, mask[None]
         for name, array in arrays.items():
-            _check_values(name, array, mask, single, weight=name not in tokens)
+            if name not in tokens:
+                _check_values(name, array, mask, single, weight=True)
         budgets = _as_whole(k, "k", len(mask), single)
         if (budgets < 0).any():
             raise ValueError(f"k must be >= 0, got {budgets.min()}")
-        return cls(arrays, budgets, mask, int(np.max(to_numpy(k), initial=0)), single)
+        batch = cls(arrays, budgets, mask, int(np.max(to_numpy(k), initial=0)), single, tuple(tokens))
+        if look:
+            batch.refuse_bad_tokens()
+        return batch
 
-    def positions(self, tokens: Any, name: str) -> list[int | None]:
-        """Where a given token (None, an int or (B,) ints) of each sample stands among its valid tokens."""
+    def refuse_bad_tokens(self) -> None:
+        """ValueError for a value of a valid token that is not finite."""
+        for name in self.tokens:
+            _check_values(name, self.arrays[name], self.valid, self.single, weight=False)
+
+    def given(self, tokens: Any, name: str) -> list[int | None]:
+        """A given valid token (None, an int or (B,) ints) of each sample."""
         if tokens is None:
             return [None] * len(self.valid)
         wanted = _as_whole(tokens, name, len(self.valid), self.single)
@@ -116,7 +156,12 @@ class Batch:
                 raise ValueError(
                     f"{name} must be a valid token, between 0 and {self.valid.shape[1] - 1}, got {i} in sample {b}"
                 )
-        return [int(self.valid[b, :i].sum()) for b, i in enumerate(wanted)]
+        return [int(i) for i in wanted]
+
+    def positions(self, tokens: Any, name: str) -> list[int | None]:
+        """Where `given` tokens stand among the valid tokens of their sample."""
+        given = self.given(tokens, name)
+        return [None if i is None else int(self.valid[b, :i].sum()) for b, i in enumerate(given)]
 
     def __iter__(self) -> Iterator[Row]:
         for b, mask in enumerate(self.valid):
@@ -135,6 +180,34 @@ class Batch:
         chosen = np.full((len(self.k), self.width), -1, dtype=np.int64)
         for row in self:
             chosen[row.index, : row.k] = row.tokens[pick(row)]
+        return chosen[0] if self.single else chosen
+
+    def samples(self) -> list[Sample]:
+        """Every sample where it stands."""
+        limits = np.minimum(self.k, self.valid.sum(axis=1))
+        return [
+            Sample(b, mask, int(limits[b]), {name: array[b] for name, array in self.arrays.items()})
+            for b, mask in enumerate(self.valid)
+        ]
+
+    def share(self, pick: Callable[[Sample], Int]) -> Int:
+        """`choose` for compiled code: samples uncopied, shared out among the threads that numba may use here.
+
+        `pick` returns `sample.k` distinct tokens and lets other threads run. Numba is asked for a number only, its
+        thread pool is not used, for not every one of them may be entered by two threads at once.
+        """
+        import numba  # late: the naive doors need none
+
+        samples = self.samples()
+        chosen = np.full((len(self.k), self.width), -1, dtype=np.int64)
+        threads = min(len(samples), numba.get_num_threads())
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                picks = list(pool.map(pick, samples))
+        else:
+            picks = [pick(sample) for sample in samples]
+        for sample, picked in zip(samples, picks, strict=True):
+            chosen[sample.index, : sample.k] = picked
         return chosen[0] if self.single else chosen
 
 

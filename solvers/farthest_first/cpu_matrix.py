@@ -1,0 +1,63 @@
+"""Farthest-first traversal on a whole matrix of similarities, one fused pass over a row for every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mmdp.ground_set import SNAP
+from solvers.lazy.compiled import kernel, reduction
+from solvers.lazy.queue import first_equal
+
+
+@kernel
+def snap(cosines: Any) -> None:
+    """Set to 1 what is so near 1 that rounding would order copies: 1 - cos < 1e-6."""
+    one = cosines.dtype.type(1)
+    for i in range(len(cosines)):
+        row = cosines[i]
+        for j in range(len(row)):
+            if one - row[j] < cosines.dtype.type(SNAP):
+                row[j] = one
+
+
+@reduction
+def farther(near: Any, row: Any) -> Any:
+    """Raise (n,) similarities to those of a row; return the lowest of them."""
+    least = max(near[0], row[0])
+    for i in range(len(near)):
+        value = max(near[i], row[i])
+        near[i] = value
+        least = min(least, value)
+    return least
+
+
+@kernel
+def isolated_in(similarity: Any, live: Any) -> int:
+    """The lowest index of the live token whose largest similarity to another live token is lowest."""
+    n = len(similarity)
+    winner, best = -1, similarity.dtype.type(np.inf)
+    for i in range(n):
+        if live[i]:
+            nearest = similarity.dtype.type(-np.inf)
+            row = similarity[i]
+            for j in range(n):
+                if live[j] and j != i:
+                    nearest = max(nearest, row[j])
+            if winner < 0 or nearest < best:
+                winner, best = i, nearest
+    return winner
+
+
+@kernel
+def matrix_traverse(similarity: Any, live: Any, chosen: Any, done: int) -> None:
+    """Fill `chosen` from place `done` >= 1 on; live tokens only, at least as many as places. Time O(n k)."""
+    infinite = similarity.dtype.type(np.inf)
+    near = np.where(live, -infinite, infinite)
+    least = -infinite
+    for s in range(len(chosen)):
+        if s >= done:
+            chosen[s] = first_equal(near, least)
+        near[chosen[s]] = infinite
+        least = farther(near, similarity[chosen[s]])

@@ -1,0 +1,21 @@
+"""The one way in which functions of this folder are compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+UNORDERED = {"nnan", "nsz", "reassoc", "contract"}  # sums in any order; not "ninf": -inf marks chosen tokens
+
+
+def kernel(function: Function) -> Function:
+    """Compile at the first call, keep the machine code on disk, let other threads run; IEEE arithmetic as written."""
+    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def reduction(function: Function) -> Function:
+    """The same for a loop over one array whose order does not matter, so that it is vectorised. No NaN may come in."""
+    return cast(Function, njit(cache=True, nogil=True, error_model="numpy", fastmath=UNORDERED)(function))

@@ -1,0 +1,57 @@
+"""The highest of n scores, found through the maxima of blocks of them; ties to the lowest index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from solvers.lazy.compiled import kernel, reduction
+
+BLOCK = 32
+
+
+@reduction
+def largest(values: Any) -> Any:
+    """The maximum of an array that is not empty."""
+    best = values[0]
+    for value in values:
+        best = max(best, value)
+    return best
+
+
+@kernel
+def first_equal(values: Any, wanted: Any) -> int:
+    """The lowest index of a value that is there."""
+    i = 0
+    while values[i] != wanted:
+        i += 1
+    return i
+
+
+@kernel
+def block_maxima(score: Any) -> Any:
+    """The maximum of every block of scores."""
+    n = len(score)
+    top = np.empty((n + BLOCK - 1) // BLOCK, score.dtype)
+    for b in range(len(top)):
+        top[b] = largest(score[b * BLOCK : min(n, (b + 1) * BLOCK)])
+    return top
+
+
+@kernel
+def highest(score: Any, top: Any) -> int:
+    """The lowest index of the highest score."""
+    best = largest(top)
+    start = first_equal(top, best) * BLOCK
+    return int(start + first_equal(score[start : start + BLOCK], best))
+
+
+@kernel
+def lower(score: Any, top: Any, i: int, value: Any) -> None:
+    """Give token i a score that is no higher than before."""
+    was = score[i]
+    score[i] = value
+    b = i // BLOCK
+    if was == top[b]:
+        top[b] = largest(score[b * BLOCK : min(len(score), (b + 1) * BLOCK)])

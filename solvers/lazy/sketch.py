@@ -1,0 +1,136 @@
+"""Rows rounded to bytes: inner products at a quarter of the traffic, with a bound on what the rounding can hide.
+
+A row x of norm 1/a becomes q = round(127 x / max |x|), stored as signed bytes, with scale s = a max |x| / 127. Then
+a x = s q + e, and ||e|| is measured. For two rows, by Cauchy-Schwarz,
+
+    | cos(x, y) - s_x s_y <q_x, q_y> | <= ||e_x|| + ||e_y|| + ||e_x|| ||e_y||.
+
+<q_x, q_y> is exact in 32-bit integers up to a width of `WIDEST`. The bound serves as a filter: a product that cannot
+matter is never computed in full. `error` includes what floating point adds, so that
+`approximate - error <= computed cosine <= approximate + error` for the cosines that `tiles` gives.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from solvers.lazy.compiled import kernel, reduction
+from solvers.lazy.tiles import FEATURES, INDEX, halves, load_vector, row_pointer
+
+DOT_BYTES = bool(FEATURES.get("avx512vnni")) and bool(FEATURES.get("avx512f"))
+LANES = 64
+WIDEST = 1 << 16  # (127 + 128) * 127 * 2^16 < 2^31
+
+
+def _bytes_tile(columns: int) -> Any:
+    """The compiled function bytes_1xC(Q, i, Q, (j, ...)): the sums of (q_i + 128) q_j, for widths that are full lanes.
+
+    The offset makes the left side unsigned, as the instruction for it wants.
+    """
+
+    @intrinsic
+    def tile(typingctx: Any, Q: Any, i: Any, J: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            byte, word = ir.IntType(8), ir.IntType(32)
+            vector, wide = ir.VectorType(byte, LANES), ir.VectorType(word, LANES // 4)
+            left, width = row_pointer(context, builder, Q, args[0], context.cast(builder, args[1], i, types.intp))
+            right = [
+                row_pointer(context, builder, Q, args[0], context.cast(builder, j, J.dtype, types.intp))[0]
+                for j in cgutils.unpack_tuple(builder, args[2])
+            ]
+            flip = ir.Constant(vector, [-128] * LANES)
+            sums = [cgutils.alloca_once_value(builder, ir.Constant(wide, [0] * wide.count)) for _ in right]
+            lanes = ir.Constant(INDEX, LANES)
+            with cgutils.for_range_slice(builder, ir.Constant(INDEX, 0), width, lanes) as (offset, _):
+                x = builder.xor(load_vector(builder, left, offset, vector), flip)
+                for pointer, total in zip(right, sums, strict=True):
+                    y = load_vector(builder, pointer, offset, vector)
+                    builder.store(_add_products(builder, builder.load(total), x, y), total)
+            return context.make_tuple(
+                builder, signature.return_type, [halves(builder, builder.load(total), builder.add) for total in sums]
+            )
+
+        return types.UniTuple(types.int32, columns)(Q, i, J), codegen
+
+    return tile
+
+
+def _add_products(builder: Any, total: Any, x: Any, y: Any) -> Any:
+    """total + sums of four products of unsigned and signed bytes."""
+    if DOT_BYTES:
+        kind = ir.FunctionType(total.type, [total.type, x.type, y.type])
+        dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+        return builder.call(dot, [total, x, y])
+    wide = ir.VectorType(ir.IntType(32), LANES)
+    products = builder.mul(builder.zext(x, wide), builder.sext(y, wide))
+    none = ir.Constant(wide, ir.Undefined)
+    for start in range(0, LANES, total.type.count):
+        pick = list(range(start, start + total.type.count))
+        part = builder.shuffle_vector(products, none, ir.Constant(ir.VectorType(ir.IntType(32), len(pick)), pick))
+        total = builder.add(total, part)
+    return total
+
+
+bytes_1x4 = _bytes_tile(4)
+
+
+@reduction
+def peak(row: Any) -> Any:
+    """The largest absolute value."""
+    best = abs(row[0])
+    for z in range(1, len(row)):
+        best = max(best, abs(row[z]))
+    return best
+
+
+@reduction
+def round_row(row: Any, scale: Any, out: Any) -> Any:
+    """Write round(row / scale) to `out`; return (squared norm of what that leaves, sum of `out`)."""
+    number = row.dtype.type
+    inverse = number(1) / scale
+    left = number(0)
+    total = np.int32(0)
+    for z in range(len(row)):
+        q = np.rint(row[z] * inverse)
+        byte = np.int8(q)
+        out[z] = byte
+        total += np.int32(byte)
+        rest = row[z] - q * scale
+        left += rest * rest
+    return left, total
+
+
+@kernel
+def sketch(X: Any, live: Any, inverse: Any) -> Any:
+    """(bytes (n, w), scales (n,), offsets (n,), errors (n,)) of the live rows of an (n, d) matrix with norms 1/inverse.
+
+    ``scales[i] * scales[j] * (bytes_1x4(...) - offsets[j])`` approximates the cosine of i and j up to `spread`.
+    """
+    n, d = X.shape
+    number = X.dtype.type
+    width = (d + LANES - 1) // LANES * LANES
+    Q = np.empty((n, width), np.int8)
+    scales, errors = np.zeros(n, X.dtype), np.zeros(n, X.dtype)
+    offsets = np.zeros(n, np.int32)
+    rounding = number(2 * d + 64) * np.finfo(X.dtype).eps
+    for i in range(n):
+        if live[i]:
+            scale = peak(X[i]) / number(127)
+            Q[i, d:] = 0
+            left, total = round_row(X[i], scale, Q[i])
+            scales[i] = scale * inverse[i]
+            offsets[i] = 128 * total
+            errors[i] = np.sqrt(left) * inverse[i] + rounding
+    return Q, scales, offsets, errors
+
+
+@kernel
+def spread(errors: Any, i: int, j: int) -> Any:
+    """How far the cosine of two rows may lie from its approximation."""
+    return errors[i] + errors[j] + errors[i] * errors[j]
