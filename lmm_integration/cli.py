@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from lmm_integration.commands.capture import capture
+from lmm_integration.commands.check import check
 from lmm_integration.commands.conform import conform
 from lmm_integration.commands.demo import demo
 from lmm_integration.commands.gap import gap
@@ -72,7 +73,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for command in (solve, gap, demo, instances, prune, capture, conform, version):
+for command in (solve, check, gap, demo, instances, prune, capture, conform, version):
     app.command()(command)
 
 

@@ -12,19 +12,38 @@ from mmdp.selection import Selection, Status
 TOLERANCE = 1e-9
 
 
-def check(problem: Problem, selection: Selection) -> None:
+def check(problem: Problem, selection: Selection) -> float:
     """Raise CertificateError unless `selection` is what it says for `problem`.
 
-    Checked: k distinct indices in range, the constraints, and the objective by its definition (relative tolerance
-    1e-9). The bound is compared with the objective when the Selection is made; its own proof needs its certificate.
+    Checked: k distinct indices in range, the constraints, the objective by its definition (relative tolerance 1e-9),
+    and, where there is a certificate, that it proves a bound of at most `selection.bound` (to 1e-9, relative, or in
+    nats for log det). A bound without a certificate stays the word of the solver.
+
+    Returns
+    -------
+    float : the upper bound that was verified here; inf without a certificate.
 
     Examples
     --------
     >>> from mmdp import MaxMinDiversity, check
     >>> from solvers import solve
     >>> problem = MaxMinDiversity.from_features([[1, 0], [0, 1], [-1, 0], [1, 1]], k=2)
-    >>> check(problem, solve(problem, "farthest_first"))
+    >>> check(problem, solve(problem, "farthest_first", bound="full"))
+    2.0
     """
+    _check_set(problem, selection)
+    if selection.certificate is None:
+        return math.inf
+    proved = selection.certificate.verify(problem)
+    slack = TOLERANCE if problem.gap_kind == "absolute" else 0.0
+    if not (proved <= selection.bound or math.isclose(proved, selection.bound, rel_tol=TOLERANCE, abs_tol=slack)):
+        raise CertificateError(
+            f"the {selection.certificate.kind} certificate proves the bound {proved}, not {selection.bound}"
+        )
+    return proved
+
+
+def _check_set(problem: Problem, selection: Selection) -> None:
     if selection.status is Status.INFEASIBLE:
         if len(selection.indices):
             raise CertificateError("an infeasible answer must hold no indices")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmdp.checks import Int
 from mmdp.problem import GapKind
+
+if TYPE_CHECKING:
+    from mmdp.certificates.certificate import Certificate
 
 
 class Status(Enum):
@@ -53,7 +56,7 @@ class Selection:
     gap_kind : "relative" or "absolute", from the problem.
     seconds : wall-clock time of the solver.
     stats : figures of the solver (nodes, rounds, rank, ...).
-    certificate : what proves the bound, where there is such an object.
+    certificate : what proves the bound to anybody (`mmdp.certificates`), or None; `check` verifies it.
     """
 
     indices: Int
@@ -65,7 +68,7 @@ class Selection:
     gap_kind: GapKind
     seconds: float = 0.0
     stats: dict[str, Any] = field(default_factory=dict)
-    certificate: Any = None
+    certificate: Certificate | None = None
 
     def __post_init__(self) -> None:
         indices = np.array(self.indices, dtype=np.int64).reshape(-1)
@@ -108,6 +111,7 @@ class Selection:
             "gap": finite_or_none(self.gap),
             "gap_kind": self.gap_kind,
             "seconds": self.seconds,
+            "certificate": None if self.certificate is None else self.certificate.kind,
             "indices": self.indices.tolist(),
             "stats": {key: finite_or_none(value) for key, value in self.stats.items()},
         }

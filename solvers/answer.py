@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmdp import Status
+from mmdp.certificates import Certificate
 from mmdp.checks import Int
 
 
@@ -33,12 +34,13 @@ class Answer:
     """Indices and the best proven upper bound. The objective is not here: `solve` recomputes it.
 
     `status` OPTIMAL says that the solver proved its set optimal; INFEASIBLE that no set satisfies the constraints.
-    `compile_seconds` is time spent on just-in-time compilation, which does not count as solving.
+    `certificate` is None, or proves at most `bound` (up to 1e-9). `compile_seconds` is time spent on just-in-time
+    compilation, which does not count as solving.
     """
 
     indices: Sequence[int] | Int
     bound: float = math.inf
     status: Status = Status.FEASIBLE
     stats: dict[str, Any] = field(default_factory=dict)
-    certificate: Any = None
+    certificate: Certificate | None = None
     compile_seconds: float = 0.0

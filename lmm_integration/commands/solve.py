@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lmm_integration.commands.arguments import Json, Seed, print_json, seconds, whole
 
 if TYPE_CHECKING:
-    from mmdp import Selection
+    from mmdp import Problem, Selection
     from mmdp.instances import Instance
 
 DEFAULT_BUDGET = 64
@@ -24,6 +25,10 @@ def solve(
     method: Annotated[str, typer.Option(help="auto, greedy, exact, or a name of the catalog.")] = "auto",
     backend: Annotated[str, typer.Option(help="naive, cpu, gpu or auto.")] = "auto",
     time_limit: Annotated[float | None, seconds("--time-limit", "By default 10 for auto, else no limit.")] = None,
+    bound: Annotated[str, typer.Option(help="cheap, full or none: what to prove about a heuristic answer.")] = "cheap",
+    certificate: Annotated[
+        Path | None, typer.Option(help="File (.npz) for the answer and its proof; mmdp check verifies it.")
+    ] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -31,11 +36,20 @@ def solve(
     import solvers
     from mmdp import Status
     from mmdp.instances.names import load
+    from solvers.solve import find_solver, options_of
 
     instance = load(tokens)
     budget = k if k is not None else min(instance.k or DEFAULT_BUDGET, instance.n)
     problem = instance.problem(objective, budget)
-    selection = solvers.solve(problem, method, backend=backend, time_limit=time_limit, seed=seed)
+    options: dict[str, Any] = {"backend": backend, "time_limit": time_limit, "seed": seed, "bound": bound}
+    if certificate is not None:
+        if not certificate.parent.is_dir():
+            raise ValueError(f"no folder {certificate.parent} to write {certificate.name} to")
+        if "certify" in options_of(find_solver(problem, method, backend).load()):
+            options["certify"] = True
+    selection = solvers.solve(problem, method, **options)
+    if certificate is not None:
+        _keep(certificate, problem, selection)
     if json:
         facts = selection.to_dict()
         value, proved = facts.pop("objective"), selection.proved
@@ -50,6 +64,16 @@ def solve(
         raise typer.Exit(130)
 
 
+def _keep(path: Path, problem: Problem, selection: Selection) -> None:
+    """Write the file, and say what it does not prove."""
+    from mmdp.certificates import save
+
+    save(path, problem, selection)
+    if selection.certificate is None and selection.bound < math.inf:
+        reason = selection.stats.get("certificate", f"{selection.solver} writes none")
+        print(f"mmdp: {path} holds no certificate for the bound: {reason}", file=sys.stderr)
+
+
 def summary(instance: Instance, selection: Selection) -> str:
     """What was found and what is proved, one fact per line."""
     from lmm_integration.evaluate.verdict import amount
@@ -61,7 +85,7 @@ def summary(instance: Instance, selection: Selection) -> str:
         "problem": selection.problem,
         "solver": selection.solver,
         "value": f"{selection.objective:.6g}",
-        "bound": bound,
+        "bound": bound if selection.certificate is None else f"{bound} (certificate: {selection.certificate.kind})",
         "gap": amount(selection.gap, selection.gap_kind),
         "status": f"{selection.status.value} ({proved})",
         "seconds": f"{selection.seconds:.3f}",

@@ -83,17 +83,26 @@ def best_colouring(distances: Float, k: int) -> Colouring:
     """`colouring_bound` with the colouring that proves it; k >= 2."""
     levels = _Levels(distances)
     bound, index = levels.lowest_refuted(k)
-    labels, triples = np.full(len(distances), -1), np.zeros((0, 3), dtype=np.int64)
-    if index < len(levels.values):
-        graph = levels.graph(index)
-        coloured = graph.coloured(k)
-        if coloured is None:
-            raise RuntimeError(f"level {index} counts as refuted for k = {k}, but no colouring refutes it")
-        classes, joined = coloured
-        for label, members in enumerate([*classes, *(token for token, _, _ in joined)]):
-            labels[graph.order[_positions(members)]] = label
-        triples = np.array([(len(classes) + i, a, b) for i, (_, a, b) in enumerate(joined)], dtype=np.int64)
-    return Colouring(bound, threshold_above(distances, bound), labels, triples.reshape(-1, 3))
+    threshold = threshold_above(distances, bound)
+    graph = levels.graph(index) if index < len(levels.values) else _FarGraph(distances >= threshold)
+    colouring = graph.colouring(k)
+    if colouring is None:
+        raise RuntimeError(f"level {index} counts as refuted for k = {k}, but no colouring refutes it")
+    return Colouring(bound, threshold, *colouring)
+
+
+def coarse_colouring(distances: Float, k: int, low: float, high: float, steps: int) -> Colouring | None:
+    """The lowest threshold that a few bisection steps between `low` and `high` refute; None when there is none."""
+    found = None
+    for _ in range(steps):
+        threshold = (low + high) / 2
+        colouring = _FarGraph(distances >= threshold).colouring(k) if low < threshold else None
+        if colouring is None:
+            low = threshold
+        else:
+            high = threshold
+            found = Colouring(float(distances[distances < threshold].max()), threshold, *colouring)
+    return found
 
 
 def threshold_above(distances: Float, bound: float) -> float:
@@ -188,6 +197,18 @@ class _FarGraph:
             colour[_positions(members)] = label
         used = np.concatenate([[0], np.maximum.accumulate(colour) + 1])  # by size of the prefix
         return next((k for k in range(2, n + 1) if used[self.core_size(k)] < k), n + 1)
+
+    def colouring(self, k: int) -> tuple[Int, Int] | None:
+        """Labels and triples that leave no clique of size k, as in `Colouring`; None where they were not found."""
+        coloured = self.coloured(k)
+        if coloured is None:
+            return None
+        classes, joined = coloured
+        labels = np.full(len(self.order), -1)
+        for label, members in enumerate([*classes, *(token for token, _, _ in joined)]):
+            labels[self.order[_positions(members)]] = label
+        triples = [(len(classes) + i, a, b) for i, (_, a, b) in enumerate(joined)]
+        return labels, np.array(triples, dtype=np.int64).reshape(-1, 3)
 
     def coloured(self, k: int) -> tuple[list[int], list[tuple[int, int, int]]] | None:
         """Classes of the (k-1)-core, and what joined two of them, that leave no clique of size k; None for failure."""

@@ -4,12 +4,14 @@ from mmdp.certificates.angle import AngleCertificate
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.certificates.colouring import ColouringCertificate
 from mmdp.certificates.ddfact import DDFactCertificate
+from mmdp.certificates.file import Claim, certificate_class, load, save
 from mmdp.certificates.plain import (
     HadamardCertificate,
     OnlyChoiceCertificate,
     SimplexCertificate,
     SpectralCertificate,
 )
+from mmdp.certificates.prove import Effort, best_certificate
 from mmdp.certificates.qp import QPCertificate
 from mmdp.certificates.theta import ThetaCertificate
 
@@ -17,12 +19,18 @@ __all__ = [
     "AngleCertificate",
     "Certificate",
     "CertificateError",
+    "Claim",
     "ColouringCertificate",
     "DDFactCertificate",
+    "Effort",
     "HadamardCertificate",
     "OnlyChoiceCertificate",
     "QPCertificate",
     "SimplexCertificate",
     "SpectralCertificate",
     "ThetaCertificate",
+    "best_certificate",
+    "certificate_class",
+    "load",
+    "save",
 ]

@@ -25,6 +25,14 @@ def whole(value: Any, name: str, least: int = 0) -> int:
     return int(array)
 
 
+def text(value: Any, name: str) -> str:
+    """One piece of text."""
+    array = np.asarray(value)
+    if array.ndim or array.dtype.kind != "U":
+        raise ValueError(f"{name} must be text, got {_shown(array)}")
+    return str(array)
+
+
 def reals(value: Any, name: str, ndim: int = 1) -> Float:
     """A read-only array of finite reals."""
     array = np.asarray(value)

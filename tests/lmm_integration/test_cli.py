@@ -45,7 +45,7 @@ def test_help_lists_the_commands():
     bare, asked = run(), run("--help")
     assert (bare.exit_code, asked.exit_code) == (0, 0)
     assert bare.stdout.strip() == asked.stdout.strip()
-    for command in ("solve", "gap", "demo", "instances", "conform", "version"):
+    for command in ("solve", "check", "gap", "demo", "instances", "conform", "version"):
         assert f"\n  {command} " in asked.stdout
 
 
@@ -66,15 +66,20 @@ def test_solve_prints_what_was_found_and_what_is_proved():
 
 
 def test_solve_says_when_nothing_is_proved():
-    """A greedy answer has no bound of its own, and the summary says so."""
-    result = run("solve", TINY, "--k", "3", "--method", "greedy", "--objective", "conditional-dpp")
-    assert "nothing proved" in result.stdout
-    assert "not proved optimal" in result.stdout
+    """A greedy answer is bounded cheaply, with a certificate; without that the summary says that nothing is proved."""
+    greedy = ("solve", TINY, "--k", "3", "--method", "greedy", "--objective", "conditional-dpp")
+    bare = run(*greedy, "--bound", "none")
+    assert "nothing proved" in bare.stdout
+    assert "not proved optimal" in bare.stdout
+    assert "(certificate: ddfact)" in run(*greedy).stdout
+    refused = run(*greedy, "--bound", "tight")
+    assert refused.exit_code == 2
+    assert refused.stderr == "mmdp: bound must be one of none, cheap, full, got 'tight'\n"
 
 
 def test_solve_json_is_one_object():
-    """With --json stdout is one strict JSON object; the infinite bound of a greedy is null."""
-    result = run("solve", TINY, "--k", "3", "--method", "greedy", "--seed", "5", "--json")
+    """With --json stdout is one strict JSON object; an infinite bound is null."""
+    result = run("solve", TINY, "--k", "3", "--method", "greedy", "--bound", "none", "--seed", "5", "--json")
     answer = strict(result.stdout)
     assert result.stderr == ""
     assert (answer["instance"], answer["objective"], answer["n"], answer["k"]) == (TINY, "max-min", 20, 3)
