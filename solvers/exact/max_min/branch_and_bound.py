@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from mmdp import MaxMinDiversity, Problem, Status
-from mmdp.certificates.theta import ThetaCertificate
+from mmdp.certificates import OnlyChoiceCertificate, ThetaCertificate
 from mmdp.checks import Float
 from solvers.answer import Answer, Request
 from solvers.exact.max_min.bracket import Bracket
@@ -24,6 +26,8 @@ from solvers.exact.max_min.splitting import Splitting
 from solvers.exact.max_min.tabu import Climber, farthest_first_starts
 from solvers.exact.max_min.theta import GroupedTokens, close_pairs, theta_descent
 from solvers.exact.max_min.theta_prime import ThetaPrime
+from solvers.exact.max_min.tree_writer import TreeWriter
+from solvers.exact.options import yes_or_no
 
 STARTS = 64  # farthest-first traversals
 PATIENCE, NODES = 3_000, 400  # tabu iterations and search nodes of the first round
@@ -31,75 +35,123 @@ MORE_PATIENCE, MORE_NODES = 2, 3  # their growth from round to round
 QUICK = 0.5  # seconds: a proof in prospect within this, or within the time already spent, is just done
 STALLED = 2.0  # seconds of search without a proof in prospect before theta' is called in
 FIRST_SPLIT, LAST_SPLIT = 0.12, 0.02  # share of the gap that one splitting is to close
+SPLIT_GROWTH = 2.2  # times the effort of a splitting for the next one as far down
+SPLIT_SAFETY = 0.9  # of the next step that the time left seems to allow
 
 
-def run(problem: Problem, request: Request) -> Answer:
+def run(problem: Problem, request: Request, certify: bool = False, verify: bool = False) -> Answer:
     """Solve max-min diversity exactly, or give the best set and bound within the time limit.
 
     Parameters
     ----------
     problem : `MaxMinDiversity` without constraints.
     request : time limit in seconds (None proves, however long it takes) and seed of the tabu search.
+    certify : whether the search writes down its proof, up to 100 MB; takes a little more time.
+    verify : whether OR-Tools (`Packing`) is to show again, in the time left, that no set is better than the optimum.
 
     Returns
     -------
     Answer : tokens ascending. Status OPTIMAL when proved, else TIME_LIMIT or INTERRUPTED (Ctrl-C) with the best set
-        and the best proven bound. `certificate` is a `ThetaCertificate` that proves it, or None where
-        theta' was not needed or search went below it. `stats`: nodes of the clique search, iterations of the tabu search,
-        theta_bound, sub-problems of the splitting, distance levels left between value and bound.
+        and the best proven bound. `certificate` proves that bound: an `OnlyChoiceCertificate`, a
+        `ColouringCertificate` or a `ThetaCertificate` where these suffice, else, with `certify`, a `CliqueTree`; None
+        where there is none, and `stats["certificate"]` says why. Other `stats`: nodes of the clique search,
+        iterations of the tabu search, theta_bound, sub-problems of the splitting, distance levels left between value
+        and bound; with `verify` and an optimum, verified: True or "not within the time".
+
+    Raises
+    ------
+    RuntimeError : OR-Tools finds a better set than the one proved optimal, so that one of the two is wrong.
 
     Notes
     -----
     Exponential in the worst case; memory O(n^2).
+
+    Examples
+    --------
+    >>> from solvers import solve
+    >>> problem = MaxMinDiversity.from_features(np.random.default_rng(0).normal(size=(40, 8)), k=8)
+    >>> answer = solve(problem, "branch_and_bound", certify=True, verify=True)
+    >>> answer.stats["verified"], answer.certificate.verify(problem) == answer.objective
+    (True, True)
     """
     if not isinstance(problem, MaxMinDiversity):
         raise TypeError(f"branch_and_bound solves max-min diversity, got {type(problem).__name__}")
     if problem.constraints:
         raise ValueError("branch_and_bound cannot honour constraints; node_packing can")
+    yes_or_no(certify, "certify")
+    yes_or_no(verify, "verify")
     if problem.k < 2 or problem.k == problem.n:
         tokens = np.arange(problem.k)
-        return Answer(tokens, problem.value(tokens), Status.OPTIMAL, {"nodes": 0})
+        stats: dict[str, Any] = {"nodes": 0, "verified": True} if verify else {"nodes": 0}
+        return Answer(tokens, problem.value(tokens), Status.OPTIMAL, stats, OnlyChoiceCertificate())
     began = time.perf_counter()
     _compiled()
     compile_seconds = time.perf_counter() - began
     deadline = math.inf
     if request.time_limit is not None:
         deadline = request.started + compile_seconds + request.time_limit
-    proof = _Proof(np.ascontiguousarray(problem.distances), problem.k, deadline, request.seed)
+    proof = _Proof(np.ascontiguousarray(problem.distances), problem.k, deadline, request.seed, certify)
     status = Status.TIME_LIMIT
     try:
         proof.close_in()
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-    bracket = proof.bracket
+    bracket, stats = proof.bracket, proof.stats
+    if bracket.certificate is None:
+        stats["certificate"] = "its log exceeds 100 MB" if certify else "the search keeps its log with certify=True"
     if bracket.closed:
         status = Status.OPTIMAL
-    certificate = proof.certificate
-    if certificate is not None and certificate.bound(bracket.distances) > bracket.bound:
-        certificate = None  # search went below it
-    return Answer(bracket.tokens, bracket.bound, status, proof.stats, certificate, compile_seconds)
+        if verify:
+            stats["verified"] = _verified(problem, bracket, replace(request, time_limit=_left(deadline)))
+    return Answer(bracket.tokens, bracket.bound, status, stats, bracket.certificate, compile_seconds)
+
+
+def _left(deadline: float) -> float | None:
+    return None if deadline == math.inf else max(0.0, deadline - time.perf_counter())
+
+
+def _verified(problem: MaxMinDiversity, bracket: Bracket, request: Request) -> bool | str:
+    """Ask OR-Tools for a set above the optimum."""
+    from solvers.exact.packing import Packing
+
+    if bracket.high == len(bracket.levels):
+        return True  # there is no larger distance
+    threshold = float(bracket.levels[bracket.high])
+    try:
+        better = Packing(problem).at_least(threshold, replace(request, started=time.perf_counter()))
+    except TimeoutError:
+        return "not within the time"
+    except KeyboardInterrupt:
+        return "interrupted"
+    if better is not None:
+        raise RuntimeError(
+            f"branch and bound proves that {bracket.value} is optimal, but OR-Tools finds {better.tolist()}, "
+            f"whose value is {problem.value(better)}"
+        )
+    return True
 
 
 class _Proof:
     """The two ends of one bracket and those who move them."""
 
-    def __init__(self, distances: Float, k: int, deadline: float, seed: int) -> None:
+    def __init__(self, distances: Float, k: int, deadline: float, seed: int, certify: bool = False) -> None:
+        self.certify = certify
         self.began, self.deadline = time.perf_counter(), deadline
         starts = np.unique(np.linspace(0, len(distances) - 1, STARTS).astype(np.int64))
         tokens, _ = farthest_first_starts(distances, k, starts)
         self.bracket = Bracket(distances, np.sort(tokens))
         self.climber = Climber(self.bracket, seed)
-        self.refuter = Refuter(self.bracket, deadline)
+        self.refuter = Refuter(self.bracket, deadline, certify)
         self.splitting = Splitting(deadline)
-        self.certificate: ThetaCertificate | None = None
+        self.theta_bound: float | None = None
         self._groups: GroupedTokens | None = None
 
     @property
-    def stats(self) -> dict[str, float | int | None]:
+    def stats(self) -> dict[str, Any]:
         return {
             "nodes": self.refuter.nodes,
             "tabu_iterations": self.climber.iterations,
-            "theta_bound": None if self.certificate is None else self.certificate.bound(self.bracket.distances),
+            "theta_bound": self.theta_bound,
             "subproblems": self.splitting.subproblems,
             "open_levels": self.bracket.high - self.bracket.low - 1,
         }
@@ -131,7 +183,7 @@ class _Proof:
                     self._relax()
                 elif 2 * seconds < self._left < math.inf:
                     self.refuter.finish(int(self._left / 2 * self.refuter.rate), both=False)
-                elif self.certificate is not None:
+                elif self.theta_bound is not None:
                     self._split(self._groups)
             patience *= MORE_PATIENCE
             nodes *= MORE_NODES
@@ -148,20 +200,28 @@ class _Proof:
         """Lower it further by branching on top of theta', in all the time left or in the time already spent."""
         bracket = self.bracket
         self.splitting.deadline = self.deadline if self._left < math.inf else time.perf_counter() + self._spent
-        share = FIRST_SPLIT
-        while not bracket.closed and share > LAST_SPLIT and time.perf_counter() < self.splitting.deadline:
-            threshold = float(bracket.levels[bracket.index_at(bracket.bound - share * (bracket.bound - bracket.value))])
+        step = FIRST_SPLIT * (bracket.bound - bracket.value)
+        while not bracket.closed and step > LAST_SPLIT * (bracket.bound - bracket.value):
+            began = time.perf_counter()
+            threshold = float(bracket.levels[bracket.index_at(bracket.bound - step)])
             close = close_pairs(groups.distances, threshold)
             if threshold <= groups.diameter or not close.any():
                 return
-            if self.splitting.refutes(ThetaPrime(close, bracket.k)):
-                bracket.refuted(threshold)
+            writer = TreeWriter() if self.certify else None
+            if self.splitting.refutes(ThetaPrime(close, bracket.k), writer):
+                tree = writer and writer.certificate(bracket.between(threshold), bracket.k, groups.labels)
+                bracket.refuted(threshold, tree)
             else:
-                share /= 2
+                step /= 2
+            now = time.perf_counter()
+            left = self.splitting.deadline - now
+            if left <= now - began:
+                return
+            step *= min(1.0, SPLIT_SAFETY * math.log(left / (now - began)) / math.log(SPLIT_GROWTH))
 
     def _certified(self, certificate: ThetaCertificate) -> None:
-        self.certificate = certificate
-        self.bracket.refuted(certificate.threshold)
+        self.theta_bound = certificate.bound(self.bracket.distances)
+        self.bracket.refuted(certificate.threshold, certificate)
 
 
 @cache

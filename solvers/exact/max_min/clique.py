@@ -10,13 +10,14 @@ from enum import Enum
 import numpy as np
 
 from mmdp.checks import Bool, Int
-from solvers.exact.max_min.bitsets import ZERO, Words, bit, full, leading_zeros, lowest
+from solvers.exact.max_min.bitsets import ZERO, Words, bit, full, leading_zeros, lowest, size
 from solvers.exact.max_min.compiled import kernel
 from solvers.exact.max_min.far_graph import FarGraph, far_graph
+from solvers.exact.max_min.node_log import NOTHING, POSITION, Short, end_record, note_group, room, start_record
 from solvers.exact.max_min.propagation import REST, colour_classes, needs_no_branch, tables
 
 CHUNK_SECONDS = 0.03  # between two looks at the clock
-_FOUND, _NONE, _LIMIT = 1, 0, -1
+_FOUND, _NONE, _LIMIT, _NO_ROOM = 1, 0, -1, -2
 
 
 class Outcome(Enum):
@@ -37,15 +38,19 @@ def _search(
     chosen: Int,
     depth: int,
     max_nodes: int,
+    log: Short,
+    cursor: Int,
     sets: Words,
     vertices: Int,
     classes: Int,
 ) -> tuple[int, int, int]:
     """Go on with the search at a node of the given depth that is not yet looked at: (outcome, depth, nodes).
 
-    candidates[d] are the vertices joined to chosen[:d], branches[d] those of them still to try.
+    candidates[d] are the vertices joined to chosen[:d], branches[d] those of them still to try. A log with room is
+    written from cursor[0] on, as `node_log` says.
     """
     width = far.shape[1]
+    logged = len(log) > 0
     nodes = 0
     fresh = True
     while True:
@@ -55,17 +60,28 @@ def _search(
                 return _FOUND, depth, nodes
             if nodes == max_nodes:
                 return _LIMIT, depth, nodes
+            if logged and cursor[0] + room(len(far), k) > len(log):
+                return _NO_ROOM, depth, nodes
             nodes += 1
-            left = colour_classes(close, candidates, depth, need - 1, sets, vertices, classes)
-            for w in range(width):
-                rest = sets[REST, w]
-                branches[depth, w] = rest
-                while left > 0 and need > 1 and rest != ZERO:
-                    v = w * 64 + np.int64(lowest(rest))
-                    rest &= ~bit(v)
-                    if needs_no_branch(close, v, need - 1, sets, vertices, classes):
-                        branches[depth, w] &= ~bit(v)
             fresh = False
+            if size(candidates[depth]) < need:
+                branches[depth] = ZERO
+            else:
+                left = colour_classes(close, candidates, depth, need - 1, sets, vertices, classes)
+                if logged:
+                    start_record(candidates, depth, log, cursor, sets, vertices)
+                for w in range(width):
+                    rest = sets[REST, w]
+                    branches[depth, w] = rest
+                    while left > 0 and need > 1 and rest != ZERO:
+                        v = w * 64 + np.int64(lowest(rest))
+                        rest &= ~bit(v)
+                        if needs_no_branch(close, v, need - 1, sets, vertices, classes):
+                            branches[depth, w] &= ~bit(v)
+                            if logged:
+                                note_group(v, need - 1, log, cursor, vertices, classes)
+                if logged:
+                    end_record(candidates, depth, log, cursor, vertices)
         v = -1
         for w in range(width - 1, -1, -1):
             if branches[depth, w] != ZERO:
@@ -87,9 +103,17 @@ def _search(
 
 
 class CliqueSearch:
-    """A search for a clique of size k >= 1 that can be stopped and taken up again."""
+    """A search for a clique of size k >= 1 that can be stopped and taken up again.
 
-    def __init__(self, graph: FarGraph, k: int) -> None:
+    Attributes
+    ----------
+    graph, k : what is searched.
+    nodes : looked at so far.
+    outcome : what is known.
+    most_words : of the log that it may write; 0 for none.
+    """
+
+    def __init__(self, graph: FarGraph, k: int, most_words: int = 0) -> None:
         m, width = graph.far.shape
         self.graph, self.k, self.nodes = graph, k, 0
         self.outcome = Outcome.UNDECIDED if m >= k else Outcome.NONE
@@ -100,6 +124,11 @@ class CliqueSearch:
         self._depth = 0
         self._tables = tables(m, k)
         self._chunk = 64
+        self.most_words = most_words
+        self._log = NOTHING
+        self._cursor = np.zeros(2, np.int64)
+        if most_words:
+            self._extend_log()
 
     def advance(self, max_nodes: int, deadline: float = math.inf) -> Outcome:
         """Search for at most `max_nodes` more nodes, or until `time.perf_counter()` passes the deadline."""
@@ -117,14 +146,31 @@ class CliqueSearch:
                 self._chosen,
                 self._depth,
                 min(self._chunk, last - self.nodes),
+                self._log,
+                self._cursor,
                 *self._tables,
             )
             self.nodes += nodes
-            if found != _LIMIT:
+            if found == _NO_ROOM:
+                self._extend_log()
+            elif found != _LIMIT:
                 self.outcome = Outcome.CLIQUE if found == _FOUND else Outcome.NONE
             rate = nodes / max(time.perf_counter() - started, 1e-6)
             self._chunk = max(1, min(4 * self._chunk, int(rate * CHUNK_SECONDS)))
         return self.outcome
+
+    def _extend_log(self) -> None:
+        """Twice the room; none any more where that exceeds what is allowed."""
+        words = 2 * len(self._log) + room(len(self.graph.far), self.k)
+        if words > self.most_words:
+            self.most_words, self._log = 0, NOTHING
+        else:
+            self._log = np.concatenate([self._log, np.zeros(words - len(self._log), np.uint16)])
+
+    @property
+    def log(self) -> Short | None:
+        """What was written, as `node_log` says; None when it was not asked for or became too long."""
+        return self._log[: self._cursor[POSITION]] if self.most_words else None
 
     @property
     def clique(self) -> Int:

@@ -20,7 +20,7 @@ from solvers.exact.max_min.bitsets import ONE, ZERO, Words, bit, count_ones, low
 from solvers.exact.max_min.compiled import kernel
 
 REST, QUEUED, USABLE, LIVE, TRIAL = range(5)  # rows of sets
-COLOUR, NEXT, REASON = range(3)  # rows of vertices; NEXT links the members of a class
+COLOUR, NEXT, REASON, FIRST_COLOUR = range(4)  # rows of vertices; NEXT links the members of a class
 FIRST, SIZE, COUNT, TRIAL_COUNT, SPENT, BLAMED, UNITS, STACK, TALLY, TOUCHED = range(10)  # rows of classes
 TRIALS = 16  # classes of two whose both members are tried
 
@@ -28,7 +28,7 @@ TRIALS = 16  # classes of two whose both members are tried
 def tables(m: int, k: int) -> tuple[Words, Int, Int]:
     """Empty `sets`, `vertices` and `classes` for m vertices and cliques of size k."""
     width = (m + 63) // 64
-    return np.zeros((5, width), np.uint64), np.zeros((3, 64 * width), np.int64), np.zeros((10, k + 2), np.int64)
+    return np.zeros((5, width), np.uint64), np.zeros((4, 64 * width), np.int64), np.zeros((10, k + 2), np.int64)
 
 
 @kernel

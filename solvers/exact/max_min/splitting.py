@@ -15,11 +15,12 @@ import time
 
 import numpy as np
 
-from mmdp.checks import Bool, Int
+from mmdp.checks import Float, Int
 from solvers.exact.max_min.clique import CliqueSearch, Outcome
 from solvers.exact.max_min.far_graph import far_graph
 from solvers.exact.max_min.theta import refute
 from solvers.exact.max_min.theta_prime import ThetaPrime
+from solvers.exact.max_min.tree_writer import TreeWriter
 
 EASY_NODES = 300  # of clique search, before theta' is tried
 ITERATIONS = 60  # of theta' per sub-problem
@@ -38,53 +39,67 @@ class Splitting:
         self.deadline = deadline
         self.subproblems = 0
 
-    def refutes(self, theta: ThetaPrime) -> bool:
-        """Whether the graph of `theta` is shown to have no clique of its size before the deadline."""
+    def refutes(self, theta: ThetaPrime, writer: TreeWriter | None = None) -> bool:
+        """Whether the graph of `theta` is shown to have no clique of its size before the deadline.
+
+        The proof goes to `writer`, with the vertices numbered as in `theta`.
+        """
+        return self._refutes(theta, np.arange(len(theta.close)), writer)
+
+    def _refutes(self, theta: ThetaPrime, names: Int, writer: TreeWriter | None) -> bool:
         self.subproblems += 1
         close, k = theta.close, theta.k
-        core, outcome = self._easy(close, k)
-        if outcome is not Outcome.UNDECIDED:
-            return outcome is Outcome.NONE
+        search = self._easy(theta, writer)
+        if search.outcome is not Outcome.UNDECIDED:
+            if writer is not None:
+                writer.search(names[search.graph.tokens], search.log)
+            return search.outcome is Outcome.NONE
+        core = np.sort(search.graph.tokens)
         if len(core) < len(close):
-            close = close[np.ix_(core, core)]
+            close, names = close[np.ix_(core, core)], names[core]
             theta = theta.continued(close, k, core)
-        if refute(theta, self.deadline, ITERATIONS) is not None:
-            return True
-        out = self._taken_out(theta)
-        if out is None:
+        out, multiplier = self._taken_out(theta)
+        if multiplier is None:
             return False
-        degree = close.sum(axis=0)
-        out = out[np.argsort(degree[out], kind="stable")]  # fewest close pairs first, while the rest is small
+        out = out[np.argsort(-close.sum(axis=0)[out], kind="stable")]  # hardest first: few close pairs come last
+        if writer is not None:
+            writer.theta(names[out], multiplier)
         allowed = np.ones(len(close), dtype=np.bool_)
-        for v in out[::-1]:  # hardest first
+        for v in out:
             allowed[v] = False
             neighbours = np.flatnonzero(allowed & ~close[v])
             if len(neighbours) < k - 1:
                 continue
-            if not self.refutes(theta.continued(close[np.ix_(neighbours, neighbours)], k - 1, neighbours)):
+            part = theta.continued(close[np.ix_(neighbours, neighbours)], k - 1, neighbours)
+            if not self._refutes(part, names[neighbours], writer):
                 return False
         return True
 
-    def _easy(self, close: Bool, k: int) -> tuple[Int, Outcome]:
-        """The (k-1)-core, and what a short clique search says."""
-        far = 1.0 - close
+    def _easy(self, theta: ThetaPrime, writer: TreeWriter | None) -> CliqueSearch:
+        """A short search in the (k-1)-core."""
+        far = 1.0 - theta.close
         np.fill_diagonal(far, 0.0)
-        graph = far_graph(far, 0.5, k)
-        search = CliqueSearch(graph, k)
-        return np.sort(graph.tokens), search.advance(EASY_NODES if k > 2 else 2**62, self.deadline)
+        graph = far_graph(far, 0.5, theta.k)
+        search = CliqueSearch(graph, theta.k, 0 if writer is None else writer.most_words)
+        search.advance(EASY_NODES if theta.k > 2 else 2**62, self.deadline)
+        return search
 
-    def _taken_out(self, theta: ThetaPrime) -> Int | None:
-        """Vertices without which theta' refutes; None when more than half would have to go or time is up."""
+    def _taken_out(self, theta: ThetaPrime) -> tuple[Int, Float | None]:
+        """Vertices without which theta' refutes, if any are needed, and the multiplier that shows it.
+
+        No multiplier when more than half would have to go or time is up.
+        """
+        none: Int = np.zeros(0, np.int64)
+        multiplier = refute(theta, self.deadline, ITERATIONS, half=True)
         by_weight = np.argsort(-theta.weights, kind="stable")
-        rest, level, count = theta, theta.level, 0
-        while time.perf_counter() < self.deadline and math.isfinite(level):
-            size = len(by_weight) - count
-            count += SLACK + max(0, int(size * (1.0 - theta.k / level)))
+        out, level = none, theta.level
+        while multiplier is None and time.perf_counter() < self.deadline and math.isfinite(level):
+            size = len(by_weight) - len(out)
+            count = len(out) + SLACK + max(0, int(size * (1.0 - theta.k / level)))
             if 2 * count > len(by_weight):
-                return None
-            keep = np.sort(by_weight[count:])
+                break
+            out, keep = by_weight[:count], np.sort(by_weight[count:])
             rest = theta.continued(theta.close[np.ix_(keep, keep)], theta.k, keep)
-            if refute(rest, self.deadline, ITERATIONS) is not None:
-                return by_weight[:count]
+            multiplier = refute(rest, self.deadline, ITERATIONS, half=True)
             level = rest.level
-        return None
+        return out, multiplier

@@ -8,25 +8,32 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmdp.certificates.theta import ThetaCertificate, certified_level
+from mmdp.certificates.theta import ThetaCertificate
 from mmdp.checks import Bool, Float, Int
 from solvers.exact.max_min.far_graph import core_order
 from solvers.exact.max_min.grouping import farthest_pairs, nearest_centre
+from solvers.exact.max_min.level_test import level_below
 from solvers.exact.max_min.theta_prime import ThetaPrime
 
-BLOCK = 5  # iterations between two looks
+BLOCK = 4  # iterations between two looks
 MOST_GROUPS = 800  # an iteration takes about 0.1 s at this size
+HALF_RANGE = 6e4  # float16 goes a little further
 RESOLUTION = 1e-3  # relative width at which the search over thresholds stops
 
 
-def refute(theta: ThetaPrime, deadline: float, max_iterations: int = 120) -> Float | None:
-    """Iterate until a multiplier certifies theta' < k (returned), or the level says that it will not (None)."""
+def refute(theta: ThetaPrime, deadline: float, max_iterations: int = 120, half: bool = False) -> Float | None:
+    """Iterate until a multiplier certifies theta' < k (returned), or the level says that it will not (None).
+
+    With `half` it consists of half-precision numbers, so that it can be kept as such.
+    """
     previous = math.inf
     while theta.iterations < max_iterations and time.perf_counter() < deadline:
         level = theta.iterate(BLOCK)
         if level < theta.k:
             multiplier = theta.multiplier()
-            if certified_level(multiplier) < theta.k:
+            if half:
+                multiplier = np.clip(multiplier, -HALF_RANGE, HALF_RANGE).astype(np.float16).astype(np.float64)
+            if level_below(multiplier, theta.k):
                 return multiplier
         trend = level - previous
         if theta.iterations >= 3 * BLOCK and level + 4 * min(trend, 0.0) > theta.k:

@@ -27,6 +27,7 @@ from solvers.exact.max_min.compiled import kernel
 
 Single = npt.NDArray[np.float32]
 RELAXATION = 1.9  # in (0, 2); plain splitting is 1
+DUAL_GROWTH = 3.0  # of U from a graph to the neighbourhood of a vertex: takes the fewest iterations
 DUAL_SHARE = 0.1  # size of the first U: about balances the two residuals
 
 
@@ -137,8 +138,22 @@ class ThetaPrime:
         keep = slice(None) if subset is None else np.ix_(subset, subset)
         other._Y, other._U = self._Y[keep].copy(), self._U[keep].copy()
         other._mu = self._mu
+        if subset is not None:
+            other._rescale(DUAL_GROWTH if k < self.k else 1.0)
         other._rank = None if self._rank is None else self._rank * len(close) // len(self.close)
         return other
+
+    def _rescale(self, growth: float) -> None:
+        """Give Y its trace and sum again, and U more weight."""
+        trace = float(np.trace(self._Y))
+        diagonal = np.diag(self._Y) / trace
+        np.fill_diagonal(self._Y, 0.0)
+        rest = float(self._Y.sum())
+        if rest > 0 and trace > 0:
+            self._Y *= (self.k - 1) / rest
+            self._U *= growth / trace
+            self._mu *= growth / trace
+        np.fill_diagonal(self._Y, diagonal)
 
     def iterate(self, count: int) -> float:
         """`count` iterations; returns the new level. Time O(m^3) each."""
