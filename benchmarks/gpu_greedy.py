@@ -21,6 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.greedy_check import TOLERANCE, shortfall
+from benchmarks.greedy_inputs import Sample, sample
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "greedy_gpu.json"
 GATE = ("tests/solvers/test_doors_gpu.py", "tests/gpu")
@@ -28,7 +31,9 @@ SIZES = ((576, 1024, 58), (576, 1024, 64), (576, 1024, 128), (576, 1024, 192), (
 LARGE = (6272, 3584, 627)
 BATCHES = (1, 8)
 SETS = 4  # inputs that are cycled through, so that no cache holds them all
-TOLERANCE = 1e-6
+PICTURES = 8
+PARTS = ("X", "relevance", "K", "V")
+RULES = {"farthest_first": "max-min", "greedy_map": "dpp", "mmr": "mmr"}
 
 
 @dataclass(frozen=True)
@@ -50,33 +55,19 @@ class Case:
 
 def cases(quick: bool) -> Iterator[Case]:
     """Every door at every size; `quick` takes one size."""
-    for door in ("farthest_first", "greedy_map", "mmr"):
-        for n, d, k in SIZES[:1] if quick else (*SIZES, LARGE):
-            for batch in BATCHES:
+    for n, d, k in SIZES[:1] if quick else (*SIZES, LARGE):
+        for batch in BATCHES:
+            for door in RULES:
                 for dtype in ("bfloat16", "float32"):
                     yield Case(door, n, d, k, batch, dtype)
 
 
-def photo_tokens(n: int, d: int, seed: int) -> dict[str, np.ndarray]:
-    """n tokens of width d from patches of photographs through a random two-layer network, as a projector makes them."""
-    from mmdp.instances import load
-    from mmdp.instances.photos import PHOTOS
+def batch_of(case: Case, first: int) -> dict[str, Any]:
+    """A batch of photo tokens as tensors; eight pictures, in another order for each `first`."""
+    import torch
 
-    rng = np.random.default_rng(seed)
-    names = sorted(PHOTOS)
-    patches = [load(f"photo/{names[(seed + i) % len(names)]}/pca").features for i in range(-(-n // 576))]
-    patches = np.concatenate(patches)[:n].astype(np.float64)
-    patches = patches / patches.std() + 0.05 * rng.normal(size=patches.shape)
-    hidden = np.tanh(patches @ rng.normal(size=(patches.shape[1], 256)) / patches.shape[1] ** 0.5)
-    X = hidden @ rng.normal(size=(256, d)) / 16 + 0.1 * rng.normal(size=(n, d))
-    width = min(d, 128)
-    return {
-        "X": X,
-        "relevance": np.clip(rng.random(n), 0.05, 1),
-        "K": X[:, :width] / 4,
-        "V": X[:, -width:] / 4,
-        "P": np.ones(n),
-    }
+    samples = [sample("photo", case.n, case.d, (first + b) % PICTURES) for b in range(case.batch)]
+    return {name: torch.from_numpy(np.stack([getattr(each, name) for each in samples])) for name in PARTS}
 
 
 def median_ms(call: Callable[[int], Any], repetitions: int) -> float:
@@ -137,25 +128,13 @@ def published(case: Case, data: dict[str, Any]) -> Any:
     return torch.stack([peers.mmr(K, V, case.k) for K, V in zip(data["K"], data["V"], strict=True)])
 
 
-def shortfall(door: str, data: dict[str, Any], picks: Any) -> float:
-    """How far the worst pick of a sample is from the best of its step, in float64, by the checker of the tests."""
-    path = ROOT / "tests" / "solvers" / "test_doors_gpu.py"
-    spec = importlib.util.spec_from_file_location("doors_of_tensors", path)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(path)
-    checker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(checker)
-    numbers = {name: part.double().cpu().numpy() for name, part in data.items()}
-    return max(checker.shortfalls(door, numbers, picks.cpu().numpy()), default=0.0)
-
-
 def check_answers(case: Case, data: dict[str, Any], mine: Any, theirs: Any) -> None:
     """SystemExit unless both chose the same tokens, or differ by rounding alone."""
-    for b, (own, other) in enumerate(zip(mine, theirs, strict=True)):
+    for b, (own, other) in enumerate(zip(mine.cpu().numpy(), theirs.cpu().numpy(), strict=True)):
         if own.tolist() != other.tolist():
-            sample = {name: part[b] for name, part in data.items()}
+            one = Sample(**{name: data[name][b].float().cpu().numpy() for name in PARTS})
             for who, picks in (("ours", own), ("the published loop", other)):
-                lost = shortfall(case.door, sample, picks)
+                lost = shortfall(RULES[case.door], one, picks)
                 if lost > TOLERANCE:
                     sys.exit(f"{case.name}: the answers differ, {who} is {lost:.2g} off the best token; nothing timed")
 
@@ -167,8 +146,7 @@ def measure(case: Case, repetitions: int) -> dict[str, Any]:
     dtype = getattr(torch, case.dtype)
     low, full = [], []
     for i in range(SETS):
-        samples = [photo_tokens(case.n, case.d, 100 * i + b) for b in range(case.batch)]
-        batch = {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+        batch = batch_of(case, i)
         low.append({name: part.to("cuda", dtype) for name, part in batch.items()})
         full.append({name: part.float() for name, part in low[-1].items()})
     check_answers(case, full[0], ours(case, low[0]), published(case, full[0]))

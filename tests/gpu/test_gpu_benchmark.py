@@ -1,6 +1,5 @@
 """The GPU benchmark where there is no GPU: it says so, and it would refuse answers that differ."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,17 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import gpu_greedy
+
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def benchmark_script():
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("gpu_greedy", ROOT / "benchmarks" / "gpu_greedy.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device")
@@ -31,22 +22,21 @@ def test_without_a_device_one_line_says_so():
     assert not done.stdout
 
 
-def test_every_case_has_a_row_of_its_own(benchmark_script):
+def test_every_case_has_a_row_of_its_own():
     """Names are unique, and the quick run is a part of the full one."""
-    names = [case.name for case in benchmark_script.cases(quick=False)]
+    names = [case.name for case in gpu_greedy.cases(quick=False)]
     assert len(names) == len(set(names))
-    assert {case.name for case in benchmark_script.cases(quick=True)} < set(names)
+    assert {case.name for case in gpu_greedy.cases(quick=True)} < set(names)
 
 
 @pytest.mark.parametrize("door", ["farthest_first", "greedy_map", "mmr"])
-def test_answers_that_differ_are_refused(benchmark_script, door):
+def test_answers_that_differ_are_refused(door):
     """The same choice passes, two picks in the wrong order do not."""
     pytest.importorskip("skimage", reason="photos need scikit-image")
-    tokens = benchmark_script.photo_tokens(576, 64, 0)
-    data = {name: torch.from_numpy(part).float()[None] for name, part in tokens.items()}
-    case = benchmark_script.Case(door, 576, 64, 20, 1, "float32")
-    right = benchmark_script.ours(case, data)
-    benchmark_script.check_answers(case, data, right, right.clone())
+    case = gpu_greedy.Case(door, 576, 64, 20, 1, "float32")
+    data = gpu_greedy.batch_of(case, 0)
+    right = gpu_greedy.ours(case, data)
+    gpu_greedy.check_answers(case, data, right, right.clone())
     wrong = right[:, [0, 2, 1, *range(3, 20)]]
     with pytest.raises(SystemExit, match=r"the answers differ, the published loop is .* off the best token"):
-        benchmark_script.check_answers(case, data, right, wrong)
+        gpu_greedy.check_answers(case, data, right, wrong)
