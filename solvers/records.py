@@ -25,7 +25,7 @@ class Record:
     Attributes
     ----------
     instance, digest, objective, k, method, seed, time_limit : what was run; `digest` is a fingerprint of the data.
-    n, dtype : number of tokens, and the number type of the features (or distances).
+    n, dtype : number of tokens, and the number type of the features (or distances) as the solver was given them.
     solver, backend : what `method` stood for, as in the catalog.
     value, indices : the selection, the value by its definition; None for a record of bounds or a failed run.
     bound : what this run itself proved; inf for nothing.

@@ -20,11 +20,13 @@ from threadpoolctl import threadpool_limits
 
 from mmdp import Problem, Selection, Status, upper_bounds
 from mmdp.instances import Instance
+from solvers.answer import Answer
 from solvers.environment import environment
 from solvers.records import UPPER_BOUNDS, Key, Record, line_of, read_records, replace_text, write_records
+from solvers.rounding import rounded_instance
 from solvers.shared_bounds import share_bounds
-from solvers.solve import solve
-from solvers.study_plan import Plan, Run, plan_study
+from solvers.solve import selection_of, solve
+from solvers.study_plan import Plan, Run, plan_study, split_method
 
 RECORDS, SESSIONS = "records.jsonl", "run.json"
 OnRecord = Callable[[Record, int, int], None]
@@ -54,7 +56,9 @@ def run_study(
     instances : names (`mmdp instances`) or paths, loaded by the worker itself; or `Instance` objects.
     objectives : names of `mmdp.OBJECTIVES`.
     budgets : values of k, 0 <= k <= n.
-    methods : "name" or "name:backend" as in `solvers.CATALOG`, or the aliases "greedy" and "exact".
+    methods : "name" or "name:backend" as in `solvers.CATALOG`, or the aliases "greedy" and "exact"; as
+        "name:backend:dtype" the solver is given tokens rounded to float64, float32, float16 or bfloat16, and its set is
+        judged by the exact ones.
     time_limit : seconds for each run; None as in `solve`.
     seed : for everything random.
     jobs : runs side by side; 1 stays in this process, None leaves it to `joblib.parallel_config`.
@@ -135,8 +139,13 @@ def execute(run: Run) -> Record:
             record = replace(record, n=problem.n, dtype=str(getattr(data, "dtype", "")), gap_kind=problem.gap_kind)
             if run.method == UPPER_BOUNDS:
                 return _bounds_of(problem, record, started)
-            method, _, backend = run.method.partition(":")
-            selection = solve(problem, method, backend=backend or "auto", time_limit=run.time_limit, seed=run.seed)
+            method, backend, dtype = split_method(run.method)
+            posed = problem if dtype is None else rounded_instance(instance, dtype).problem(run.objective, run.k)
+            selection = solve(posed, method, backend=backend or "auto", time_limit=run.time_limit, seed=run.seed)
+            if dtype is not None:  # the same set, judged by the exact tokens, about which nothing is proved
+                answer = Answer(selection.indices, stats=dict(selection.stats))
+                selection = selection_of(problem, selection.solver, answer, selection.seconds)
+                record = replace(record, dtype=dtype)
             return _record_of(selection, record)
     except Exception as error:
         seconds, trace = time.perf_counter() - started, traceback.format_exc()

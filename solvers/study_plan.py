@@ -17,6 +17,7 @@ from mmdp.instances import Instance
 from mmdp.instances.names import load
 from solvers.catalog import CATALOG
 from solvers.records import UPPER_BOUNDS, Key
+from solvers.rounding import DTYPES
 from solvers.solve import ALIASES, BACKENDS
 
 
@@ -126,17 +127,30 @@ def _check_instance(name: str, data: Instance, objectives: Sequence[str], budget
         raise ValueError(f"instance {name!r} has no data for {', '.join(objectives)}; it has {has}")
 
 
+def split_method(method: str) -> tuple[str, str | None, str | None]:
+    """Name, backend and number type of "name", "name:backend" or "name:backend:dtype"; None where not given.
+
+    >>> split_method("greedy"), split_method("mmr:cpu:float16")
+    (('greedy', None, None), ('mmr', 'cpu', 'float16'))
+    """
+    name, *given = method.split(":", 2)
+    backend, dtype = (*given, None, None)[:2]
+    return name, backend, dtype
+
+
 def objectives_of(method: str) -> frozenset[str]:
-    """The objectives that "name" or "name:backend" takes; ValueError with the nearest name when there is none."""
-    name, _, backend = method.partition(":")
-    if ":" in method and backend not in (*BACKENDS, "auto"):
+    """The objectives that a method takes, written as in `split_method`; ValueError with the nearest name for none."""
+    name, backend, dtype = split_method(method)
+    if backend is not None and backend not in (*BACKENDS, "auto"):
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, auto, got {backend!r} in {method!r}")
+    if dtype is not None and dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r} in {method!r}")
     if name in ALIASES:
         return frozenset(OBJECTIVES)
     rows = [row for row in CATALOG if row.name == name]
     if not rows:
         raise ValueError(f"unknown method {name!r}{_hint(name, [*ALIASES, *(row.name for row in CATALOG)])}")
-    if backend not in ("", "auto"):
+    if backend not in (None, "auto"):
         rows = [row for row in rows if row.backend == backend]
     if not rows:
         raise ValueError(f"method {name!r} has no backend {backend!r}")

@@ -15,7 +15,9 @@ def gap(
     tokens: Annotated[str, typer.Option(help="Instances or token files, comma-separated.")] = arguments.TOKENS,
     k: Annotated[str, typer.Option("--k", help="Budgets, comma-separated.")] = "16,64",
     objectives: Annotated[str, typer.Option(help="Objectives, comma-separated.")] = arguments.OBJECTIVES,
-    methods: Annotated[str, typer.Option(help="name or name:backend, comma-separated.")] = arguments.METHODS,
+    methods: Annotated[
+        str, typer.Option(help="name, name:backend or name:backend:dtype, comma-separated.")
+    ] = arguments.METHODS,
     time_limit: Annotated[float, seconds("--time-limit", "For each run.")] = 10.0,
     seed: Seed = 0,
     jobs: Jobs = arguments.JOBS,

@@ -18,6 +18,8 @@ from solvers import study
 from solvers.answer import Answer
 from solvers.catalog import CATALOG, MAX_MIN, Solver
 from solvers.records import UPPER_BOUNDS, Record
+from solvers.rounding import rounded_instance
+from solvers.solve import solve
 from solvers.study import run_study
 
 TOKENS = ["gaussian/12x4/0", "gaussian/12x4/1"]
@@ -66,6 +68,21 @@ def test_bounds_are_shared_within_a_problem():
         assert greedy.gap == pytest.approx((brute.value - greedy.value) / greedy.value)
         assert greedy.proved == (greedy.value == brute.value)
     assert any(record.gap for record in records)
+
+
+def test_a_number_type_rounds_what_the_solver_sees_and_not_what_judges_it():
+    """The optimum of rounded tokens: its value is that of the exact ones, and its proof counts for nothing there."""
+    exact = gaussian(12, 4, 0)
+    methods = ["brute_force", "brute_force:naive:bfloat16", "brute_force:auto:float64"]
+    _, best, low, same = run_study([exact], ["max-min"], [4], methods)
+    assert (best.dtype, low.dtype, same.dtype) == ("float64", "bfloat16", "float64")
+    problem = exact.problem("max-min", 4)
+    assert low.value == problem.value(low.indices)
+    rounded = rounded_instance(exact, "bfloat16").problem("max-min", 4)
+    assert rounded.value(low.indices) == solve(rounded, "brute_force").objective
+    assert (low.bound, low.status, low.best_bound) == (np.inf, "feasible", best.value)
+    assert low.gap == pytest.approx((best.value - low.value) / low.value)
+    assert same.indices == best.indices
 
 
 def odd_row(monkeypatch, run):

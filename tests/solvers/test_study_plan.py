@@ -44,6 +44,7 @@ def test_an_objective_without_data_is_left_out_and_said():
         ({"methods": ["gredy"]}, "unknown method 'gredy'; did you mean 'greedy'"),
         ({"methods": ["farthest_frist:naive"]}, "did you mean 'farthest_first'"),
         ({"methods": ["random:quantum"]}, "backend must be one of gpu, cpu, naive, auto, got 'quantum'"),
+        ({"methods": ["random:naive:int8"]}, "dtype must be one of float64, float32, float16, bfloat16, got 'int8'"),
         ({"methods": ["brute_force:gpu"]}, "method 'brute_force' has no backend 'gpu'"),
         ({"methods": ["farthest_first"], "objectives": ["conditional-dpp"]}, "takes none of the objectives"),
         ({"instances": ["mdplib/gkd/10/0"], "objectives": ["conditional-dpp"]}, "has no data for conditional-dpp"),
