@@ -47,8 +47,9 @@ def rounded_instance(instance: Instance, dtype: str) -> Instance:
     >>> rounded_instance(Instance("one", features=[[1.001]]), "float16").features
     array([[1.001]], dtype=float16)
     """
-    given: dict[str, Any] = {name: getattr(instance, name) for name in ROUNDED}
-    return replace(instance, **{name: rounded(part, dtype) for name, part in given.items() if part is not None})
+    given = {name: getattr(instance, name) for name in ROUNDED}
+    near: dict[str, Any] = {name: rounded(part, dtype) for name, part in given.items() if part is not None}
+    return replace(instance, **near)
 
 
 def _bfloat16(exact: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
