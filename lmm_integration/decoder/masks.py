@@ -30,11 +30,21 @@ def real_columns(mask: Any, states: Tensor, past: int) -> Tensor:
 
 
 def causal_mask(config: Any, states: Tensor, valid: Tensor, cache: Any, layer: int) -> Any:
-    """The mask for a layer whose keys are `valid` (B, cached + new), for the kernel that `config` names."""
-    return create_causal_mask(
+    """The mask for a layer whose keys are `valid` (B, cached + new), for the kernel that `config` names.
+
+    Raises
+    ------
+    ValueError : padding, and a kernel for which transformers knows no masks: it would attend to the padding.
+    """
+    whole = bool(valid.all())
+    mask = create_causal_mask(
         config=config,
         inputs_embeds=states,
-        attention_mask=None if bool(valid.all()) else valid.long(),
+        attention_mask=None if whole else valid.long(),
         past_key_values=cache,
         layer_idx=layer,
     )
+    if mask is None and not whole:
+        kernel = config._attn_implementation
+        raise ValueError(f"the attention implementation {kernel!r} has no mask function, so a padded batch runs wrong")
+    return mask

@@ -531,6 +531,82 @@ def test_decoders_that_cannot_be_pruned_are_refused(tiny):
         prune(fused, FastV(layer=1), keep=4)
 
 
+def unpadded(module, query, key, value, mask, scaling, position_ids=None, **options):
+    """What FlashAttention takes: a 2-D mask or None, causal from the bottom right; positions tell what is packed."""
+    from transformers.modeling_flash_attention_utils import _is_packed_sequence
+
+    rows, heads, new, _ = query.shape
+    assert position_ids is None or not _is_packed_sequence(position_ids, rows)
+    assert mask is None or mask.shape == (rows, key.shape[2])
+    key, value = (x.repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
+    out = torch.zeros_like(query)
+    for row in range(rows):
+        keys = torch.ones(key.shape[2], dtype=torch.bool) if mask is None else mask[row].bool()
+        queries = keys[-new:]
+        causal = torch.ones(int(queries.sum()), int(keys.sum())).tril(int(keys.sum()) - int(queries.sum())).bool()
+        out[row][:, queries] = torch.nn.functional.scaled_dot_product_attention(
+            query[row][:, queries], key[row][:, keys], value[row][:, keys], attn_mask=causal, scale=scaling
+        )
+    return out.transpose(1, 2).contiguous(), None
+
+
+def test_the_contract_of_flash_attention_is_kept(tiny):
+    """2-D masks over each layer's own keys, no positions with gaps: the logits are those of sdpa."""
+    from transformers.masking_utils import flash_attention_mask
+
+    transformers.AttentionInterface.register("unpadded", unpadded)
+    transformers.AttentionMaskInterface.register("unpadded", flash_attention_mask)
+    options = GREEDY | {"output_logits": True, "return_dict_in_generate": True}
+    logits = []
+    for kernel in ("sdpa", "unpadded"):
+        model = tiny.fresh("llava")
+        model.get_decoder().set_attn_implementation(kernel)
+        with prune(model, Loudest((1, 6), (2, 3)), keep=6):
+            for images in ((1,), IMAGES):
+                logits += model.generate(**tiny.batch(model, images), **options).logits
+    for a, b in zip(logits[: len(logits) // 2], logits[len(logits) // 2 :], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_t8_a_kernel_without_a_mask_function_is_refused_where_it_would_attend_to_padding(tiny):
+    """transformers hands such a kernel no mask at all."""
+    transformers.AttentionInterface.register("maskless", transformers.AttentionInterface()["sdpa"])
+    model = tiny.fresh("llava")
+    model.get_decoder().set_attn_implementation("maskless")
+    with prune(model, Loudest((1, 4)), keep=4):
+        assert model(**tiny.batch(model, (1,))).logits.isfinite().all()
+        with pytest.raises(ValueError, match="'maskless' has no mask function, so a padded batch runs wrong"):
+            model(**tiny.batch(model, (1, 2)))
+
+
+def test_t13_a_forward_that_others_put_on_a_layer_runs_and_stays(tiny):
+    """As accelerate does, which moves tensors in it."""
+    model = tiny.fresh("llava")
+    layer = model.get_decoder().layers[2]
+    inner, lengths = layer.forward, []
+
+    def forward(states, **options):
+        lengths.append(states.shape[1])
+        return inner(states, **options)
+
+    layer.forward = forward
+    inputs = tiny.batch(model, (1,))
+    with prune(model, Loudest((2, 4)), keep=4):
+        model(**inputs)
+    assert lengths == [inputs["input_ids"].shape[1] - 12]
+    assert layer.__dict__["forward"] is forward
+
+
+@pytest.mark.parametrize(("scope", "expected"), [("image", [6, 6, 6]), ("sample", [6, 6]), ("crop", [6] * 3)])
+def test_the_budget_holds_per_unit_of_the_scope(tiny, scope, expected):
+    """Two images of one sample share a budget where that is asked for, and are chosen from together."""
+    model = tiny.model("llava")
+    with prune(model, FastV(layer=1, budget="final"), keep=6, budget_scope=scope) as pruning:
+        model(**tiny.batch(model, (1, 2)))
+    first, second, third = (kept for _, kept in pruning.stats.tokens)
+    assert ([first, second + third] if scope == "sample" else [first, second, third]) == expected
+
+
 def test_m_rope_models_are_pruned_inside_too():
     """Qwen2.5-VL: places in the picture stay with what is kept, and the cached answer is the uncached one."""
     torch.manual_seed(0)
