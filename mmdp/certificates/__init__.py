@@ -8,6 +8,7 @@ from mmdp.certificates.file import Claim, certificate_class, load, save
 from mmdp.certificates.plain import (
     HadamardCertificate,
     OnlyChoiceCertificate,
+    RowSumCertificate,
     SimplexCertificate,
     SpectralCertificate,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "HadamardCertificate",
     "OnlyChoiceCertificate",
     "QPCertificate",
+    "RowSumCertificate",
     "SimplexCertificate",
     "SpectralCertificate",
     "ThetaCertificate",

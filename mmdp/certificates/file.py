@@ -20,6 +20,7 @@ from mmdp.certificates.ddfact import DDFactCertificate
 from mmdp.certificates.plain import (
     HadamardCertificate,
     OnlyChoiceCertificate,
+    RowSumCertificate,
     SimplexCertificate,
     SpectralCertificate,
 )
@@ -40,6 +41,7 @@ KINDS: dict[str, type[Certificate]] = {
         HadamardCertificate,
         OnlyChoiceCertificate,
         QPCertificate,
+        RowSumCertificate,
         SimplexCertificate,
         SpectralCertificate,
         ThetaCertificate,

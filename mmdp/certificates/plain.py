@@ -11,9 +11,10 @@ import numpy as np
 from mmdp.bounds.factor_rows import compact_factor, factor_of, has_volume
 from mmdp.bounds.log_det import hadamard_bound, spectral_bound
 from mmdp.bounds.max_min import simplex_bound
+from mmdp.bounds.max_sum import row_sum_bound
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.checks import Float
-from mmdp.objectives import ConditionalDPP, MaxMinDiversity
+from mmdp.objectives import ConditionalDPP, MaxMinDiversity, MaxSumDiversity
 from mmdp.problem import Problem
 
 
@@ -69,6 +70,19 @@ class SpectralCertificate(Certificate):
         """The sum of the k largest log eigenvalues of L; -inf when k exceeds its rank. O(n^3)."""
         dpp = dpp_of(problem, self.kind)
         return spectral_bound(dpp.kernel, dpp.k) if has_volume(factor_rows(dpp), dpp.k) else -math.inf
+
+
+@dataclass(frozen=True, eq=False)
+class RowSumCertificate(Certificate):
+    """Every token contributes at most half of its k - 1 largest distances: `row_sum_bound`."""
+
+    kind: ClassVar[str] = "row-sum"
+
+    def verify(self, problem: Problem) -> float:
+        """The sum of the k largest contributions. O(n^2 log n)."""
+        if not isinstance(problem, MaxSumDiversity):
+            raise CertificateError(f"a row-sum certificate is about max-sum, got a problem of {problem.name}")
+        return row_sum_bound(problem)
 
 
 def dpp_of(problem: Problem, kind: str) -> ConditionalDPP:

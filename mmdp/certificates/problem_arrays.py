@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mmdp.certificates import fields
 from mmdp.constraints import Constraints
 from mmdp.ground_set import Metric
-from mmdp.objectives import ConditionalDPP, ImplicitWeight, MaxMinDiversity
+from mmdp.objectives import ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity
 from mmdp.problem import Problem
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -29,6 +29,9 @@ def problem_to_arrays(problem: Problem) -> Arrays:
             return arrays | {"kernel": problem.kernel}
         theta = {} if problem.theta is None else {"theta": np.asarray(problem.theta)}
         return arrays | {"features": problem.ground.features, "relevance": problem.relevance} | theta
+    if type(problem) is MaxSumDiversity:
+        relevance = {} if problem.relevance is None else {"relevance": problem.relevance}
+        return arrays | _ground_arrays(problem) | relevance | {"lam": np.asarray(problem.lam)}
     if type(problem) is ImplicitWeight:
         return arrays | {"gram": problem.gram}
     raise TypeError(f"there is no file format for problems of type {type(problem).__name__}")
@@ -45,6 +48,14 @@ def problem_from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Problem:
     elif objective == MaxMinDiversity.name:
         metric = _metric(given.pop("metric"))
         problem = MaxMinDiversity.from_features(given.pop("features"), k, metric, constraints=constraints)
+    elif objective == MaxSumDiversity.name:
+        relevance, lam = given.pop("relevance", None), fields.number(given.pop("lam"), "lam")
+        extra: dict[str, Any] = {"relevance": relevance, "lam": lam, "constraints": constraints}
+        if "distances" in given:
+            problem = MaxSumDiversity.from_distances(given.pop("distances"), k, **extra)
+        else:
+            metric = _metric(given.pop("metric"))
+            problem = MaxSumDiversity.from_features(given.pop("features"), k, metric, **extra)
     elif objective == ConditionalDPP.name and "kernel" in given:
         problem = ConditionalDPP.from_kernel(given.pop("kernel"), k, constraints=constraints)
     elif objective == ConditionalDPP.name:
@@ -60,7 +71,7 @@ def problem_from_arrays(arrays: Mapping[str, npt.NDArray[Any]]) -> Problem:
     return problem
 
 
-def _ground_arrays(problem: MaxMinDiversity) -> Arrays:
+def _ground_arrays(problem: MaxMinDiversity | MaxSumDiversity) -> Arrays:
     if problem.ground.features is None:
         return {"distances": problem.distances}
     return {"features": problem.ground.features, "metric": np.asarray(problem.ground.metric)}

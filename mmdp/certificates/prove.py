@@ -8,24 +8,25 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from mmdp.bounds.capped_simplex import project_capped_simplex
+from mmdp.bounds.capped_simplex import largest_sum, project_capped_simplex
 from mmdp.bounds.colouring import Colouring, best_colouring, coarse_colouring, threshold_above
 from mmdp.bounds.ddfact import ddfact_bound
 from mmdp.bounds.max_min import farthest_first_picks, simplex_bound
 from mmdp.bounds.rank1 import LARGE, qp_bound, sdp_bound
+from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.certificates.colouring import ColouringCertificate
 from mmdp.certificates.ddfact import DDFactCertificate
 from mmdp.certificates.plain import (
     HadamardCertificate,
     OnlyChoiceCertificate,
+    RowSumCertificate,
     SimplexCertificate,
     SpectralCertificate,
     factor_rows,
 )
 from mmdp.certificates.qp import QPCertificate
-from mmdp.checks import Float
-from mmdp.objectives import ConditionalDPP, ImplicitWeight, MaxMinDiversity
+from mmdp.objectives import ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity
 from mmdp.problem import Problem
 
 Effort = Literal["none", "cheap", "full"]
@@ -39,8 +40,8 @@ def best_certificate(problem: Problem, effort: Effort = "full") -> tuple[float, 
     """The least upper bound on the optimum that a certificate proves, and that certificate.
 
     * ``"cheap"``: about ten milliseconds at n = 576. Max-min: clusters around farthest-first picks, the simplex, and
-      four colourings; log det: Hadamard and, for features of width up to 128, a few steps of DDFact; implicit weight:
-      a convex quadratic bound without shift.
+      four colourings; log det: Hadamard and, for features of width up to 128, a few steps of DDFact; implicit weight
+      and max-sum: a few steps on the convex quadratic form.
     * ``"full"``: colouring in full; spectral and DDFact to convergence; QP and, up to 1200 tokens, SDP shifts. Up to
       seconds at n = 576.
     * ``"none"``: nothing.
@@ -85,11 +86,14 @@ def _candidates(problem: Problem, full: bool) -> Iterator[Certificate]:
         if width <= (LARGE if full else NARROW):
             steps = {} if full else {"iterations": FEW_STEPS}
             yield DDFactCertificate(ddfact_bound(factor_rows(problem), problem.k, **steps).x)
-    elif isinstance(problem, ImplicitWeight):
-        gram, k = problem.gram, problem.k
-        yield _unshifted(gram, problem.n - k)
+    elif isinstance(problem, ImplicitWeight | MaxSumDiversity):
+        if isinstance(problem, MaxSumDiversity):
+            yield RowSumCertificate()
+        form = CardinalityBQP.unconstrained(problem)
+        yield _convex(form)
         if full:
-            relaxations = [qp_bound(gram, k), *([sdp_bound(gram, k)] if problem.n <= LARGE else [])]
+            bounds = [qp_bound, sdp_bound] if problem.n <= LARGE else [qp_bound]
+            relaxations = [bound(form.Q, problem.n - form.m) for bound in bounds]
             yield from (QPCertificate(r.shift, r.x) for r in relaxations if r.shift is not None)
 
 
@@ -119,23 +123,25 @@ def _coarse(problem: MaxMinDiversity) -> Iterator[ColouringCertificate]:
         yield _certificate(colouring)
 
 
-def _unshifted(gram: Float, m: int) -> QPCertificate:
-    """A few projected gradient steps on y^T G y, which is convex as it is. O(n^2) a step."""
-    n = len(gram)
-    x = np.full(n, m / n)
-    Gx = gram @ x
+def _convex(form: CardinalityBQP) -> QPCertificate:
+    """A few projected gradient steps on the form with its own shift, which leaves it convex. O(n^2) a step."""
+    A, shift, m = form.Q - np.diag(form.shift), form.shift, form.m
+    x = np.full(len(A), m / len(A))
+    Ax = A @ x
     best, best_x = -math.inf, x
-    step = 1.0 / max(2 * float(np.abs(gram).sum(axis=1).max()), np.finfo(float).tiny)
+    steepest = max(2 * float(np.abs(A).sum(axis=1).max()), float(np.abs(shift).max()), np.finfo(float).tiny)
+    step = 1.0 / steepest
     for _ in range(DESCENT):
-        bound = -float(x @ Gx) + 2 * float(np.partition(Gx, m - 1)[:m].sum())
+        gradient = 2 * Ax + shift
+        bound = -float(x @ Ax) - largest_sum(-gradient, m)
         if bound > best:
             best, best_x = bound, x
-        direction = project_capped_simplex(x - 2 * step * Gx, m) - x
-        Gd = gram @ direction
-        slope, curvature = 2 * float(Gx @ direction), float(direction @ Gd)
+        direction = project_capped_simplex(x - step * gradient, m) - x
+        Ad = A @ direction
+        slope, curvature = float(gradient @ direction), float(direction @ Ad)
         if slope >= 0:
             break
         length = min(1.0, -slope / (2 * curvature)) if curvature > 0 else 1.0
-        step = float(direction @ direction) / (2 * curvature) if curvature > 0 else 2 * step
-        x, Gx = x + length * direction, Gx + length * Gd
-    return QPCertificate(np.zeros(n), best_x)
+        step = float(direction @ direction) / (2 * curvature) if curvature > 0 else step
+        x, Ax = x + length * direction, Ax + length * Ad
+    return QPCertificate(shift, best_x)

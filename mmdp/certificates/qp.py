@@ -1,4 +1,4 @@
-"""A diagonal shift and a point: a lower bound on the energy of the pruned tokens."""
+"""A diagonal shift and a point: a lower bound on a quadratic form in 0/1 variables."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from scipy.linalg import lapack
 
 from mmdp.bounds.capped_simplex import largest_sum
+from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.certificates import fields
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.checks import Float
-from mmdp.objectives import ImplicitWeight
 from mmdp.problem import Problem
 
 EPS = float(np.finfo(np.float64).eps)
@@ -20,12 +20,14 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, eq=False)
 class QPCertificate(Certificate):
-    """Proof that y^T G y >= -x^T A x + (sum of the m smallest g_i), A = G - Diag(shift), g = 2 A x + shift.
+    """Proof that y^T Q y >= -x^T A x + (sum of the m smallest g_i), A = Q - Diag(shift), g = 2 A x + shift.
 
-    y runs over 0/1 vectors with m = n - k ones, the pruned tokens. For such y, y^T G y = y^T A y + shift . y, and
-    y^T A y >= 2 x^T A y - x^T A x as soon as A is positive semidefinite, whatever x :cite:p:`billionnet2007using`.
+    y runs over the 0/1 vectors with m ones, and minus y^T Q y is the value of the set that y stands for
+    (`CardinalityBQP`: for implicit weights Q = G and y marks the m = n - k pruned tokens). For such y, y^T Q y =
+    y^T A y + shift . y, and y^T A y >= 2 x^T A y - x^T A x as soon as A is positive semidefinite, whatever x
+    :cite:p:`billionnet2007using`.
 
-    *Rounding.* With s_i^2 = G_ii (floored at 1e-6 of the largest entry) and B_ij = A_ij / (s_i s_j), a Cholesky
+    *Rounding.* With s_i^2 = Q_ii (floored at 1e-6 of the largest entry) and B_ij = A_ij / (s_i s_j), a Cholesky
     factorisation of B + c I that runs to its end in float64 proves B >= -2 c I, for c = 2 (n + 8) eps (tr B +
     3 ||B||_F) :cite:p:`rump2006verification`. The shift is lowered by 2.5 c s_i^2 to pay for it, and the a-priori errors
     of x^T A x, of g and of the sums are subtracted, twice. So the margins scale with the matrix.
@@ -33,7 +35,7 @@ class QPCertificate(Certificate):
     Attributes
     ----------
     shift : (n,) reals.
-    x : (n,) reals; the nearer to the minimiser of the relaxed energy, the better the bound.
+    x : (n,) reals; the nearer to the minimiser of the relaxed form, the better the bound.
     """
 
     kind: ClassVar[str] = "qp"
@@ -46,34 +48,36 @@ class QPCertificate(Certificate):
         object.__setattr__(self, "x", fields.reals(self.x, "x"))
 
     def verify(self, problem: Problem) -> float:
-        """Minus that bound, and never above 0. O(n^3 / 3), a Cholesky factorisation."""
-        if not isinstance(problem, ImplicitWeight):
-            raise CertificateError(f"a qp certificate is about implicit-weight, got a problem of {problem.name}")
+        """Minus that bound, and never above 0 for implicit weights. A Cholesky factorisation, O(n^3)."""
+        try:
+            form = CardinalityBQP.unconstrained(problem)
+        except TypeError:
+            raise CertificateError(f"a qp certificate is about a quadratic objective, got {problem.name}") from None
         if not len(self.shift) == len(self.x) == problem.n:
             raise CertificateError(
                 f"shift and x must hold {problem.n} numbers each, got {len(self.shift)} and {len(self.x)}"
             )
-        return min(0.0, -energy_bound(problem.gram, problem.n - problem.k, self.shift, self.x))
+        return form.error - max(form.floor, energy_bound(form.Q, form.m, self.shift, self.x))
 
 
-def energy_bound(G: Float, m: int, shift: Float, x: Float) -> float:
-    """The lower bound of `QPCertificate`; CertificateError where G - Diag(shift) is not positive semidefinite."""
-    n = len(G)
-    A = G - np.diag(shift)
-    A += np.diag(_lift(G, A))
+def energy_bound(Q: Float, m: int, shift: Float, x: Float) -> float:
+    """The lower bound of `QPCertificate`; CertificateError where Q - Diag(shift) is not positive semidefinite."""
+    n = len(Q)
+    A = Q - np.diag(shift)
+    A += np.diag(_lift(Q, A))
     Ax, spread = A @ x, np.abs(A) @ np.abs(x)
-    shift = np.diag(G) - np.diag(A)
+    shift = np.diag(Q) - np.diag(A)
     g = 2 * Ax + shift
     each = 2 * (n + 2) * EPS * spread + 2 * EPS * (np.abs(shift) + np.abs(np.diag(A)))
     sums = (m + 2) * EPS * largest_sum(np.abs(g), m) + (n + 2) * 2 * EPS * float(np.abs(x) @ spread)
     return -float(x @ Ax) - largest_sum(-g, m) - 2 * (largest_sum(each, m) + sums)
 
 
-def _lift(G: Float, A: Float) -> Float:
+def _lift(Q: Float, A: Float) -> Float:
     """What to add to the diagonal of A so that it is positive semidefinite for certain; CertificateError for much."""
     n = len(A)
-    peak = float(np.abs(G).max(initial=0.0))
-    s2 = np.maximum(np.abs(np.diag(G)), 1e-6 * peak) if peak > 0 else np.ones(n)
+    peak = float(np.abs(Q).max(initial=0.0))
+    s2 = np.maximum(np.abs(np.diag(Q)), 1e-6 * peak) if peak > 0 else np.ones(n)
     s = np.sqrt(s2)
     B = A / s[:, None] / s[None, :]
     c = 2 * (n + 8) * EPS * (float(np.abs(np.diag(B)).sum()) + 3 * float(np.linalg.norm(B)))
