@@ -121,7 +121,7 @@ def load(path: str | Path, *, resolve: Callable[[str], type[Certificate]] = cert
     FileNotFoundError : there is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file}
     except (ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a certificate file, or is damaged: {error}") from error
