@@ -210,6 +210,7 @@ CATALOG: tuple[Solver, ...] = (
     Solver(
         "local_search", "naive", "solvers.local_search.naive", ANY | MAX_SUM, "greedy, then best 1-swaps, with restarts"
     ),
+    Solver("multi_start", "naive", "solvers.multi_start", ANY, "the greedy from many first tokens, the best of them"),
     Solver("random", "naive", "solvers.random", ANY, "uniformly random set", ordered=True, generic=True),
     Solver(
         "brute_force",

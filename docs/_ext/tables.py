@@ -115,10 +115,9 @@ def command_help() -> str:
     return "\n".join(parts)
 
 
-def measured(srcdir: Path) -> str:
-    """The table that the benchmark of the exact formulations wrote, where there is one."""
-    path = srcdir / "_tables" / "exact_formulations.md"
-    return path.read_text(encoding="utf-8") if path.is_file() else "Nothing has been measured for this version.\n"
+def measured(srcdir: Path) -> dict[str, str]:
+    """The tables that benchmarks wrote, by name."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted((srcdir / "_tables").glob("*.md"))}
 
 
 def write(app: Any) -> None:
@@ -131,7 +130,7 @@ def write(app: Any) -> None:
         "instances": instance_table(),
         "methods": method_table(),
         "commands": command_help(),
-        "exact_formulations": measured(Path(app.srcdir)),
+        **measured(Path(app.srcdir)),
     }
     for name, text in texts.items():
         path = folder / f"{name}.md"
