@@ -10,6 +10,7 @@ from mmdp.certificates import Certificate, certificate_class
 # kind -> module:class, named and not imported: their verifiers are compiled
 TREES = {
     "clique-tree": "solvers.exact.max_min.tree_log:CliqueTree",
+    "rank1-tree": "solvers.exact.rank1.tree_log:Rank1Tree",
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from mmdp import Constraints, ImplicitWeight, MaxSumDiversity, Problem, Status, check
 from mmdp.instances import gaussian
 from solvers import solve
-from solvers.exact.rank1 import branch_and_bound
+from solvers.exact.rank1 import branch_and_bound, search
 from solvers.exact.rank1.quotas import exchanges, is_feasible, least_set, least_sum, project_within
 
 
@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_set_and_bound(calls, monkeypatch):
     problem = unit_norm_weights(40, 20)
     optimum = solve(problem, "branch_and_bound")
     assert optimum.stats["nodes"] > 30
-    tighten, seen = branch_and_bound.tighten, []
+    tighten, seen = search.tighten, []
 
     def interrupted(*arguments):
         seen.append(1)
@@ -152,7 +152,7 @@ def test_ctrl_c_keeps_set_and_bound(calls, monkeypatch):
         return tighten(*arguments)
 
     branch_and_bound._compile()
-    monkeypatch.setattr(branch_and_bound, "tighten", interrupted)
+    monkeypatch.setattr(search, "tighten", interrupted)
     answer = solve(problem, "branch_and_bound")
     check(problem, answer)
     assert answer.status is Status.INTERRUPTED

@@ -63,24 +63,21 @@ def is_psd(A: Float) -> bool:
 
 @njit(cache=True)
 def lowest_shift(Q: Float, start: Float) -> Float:
-    """A shift with Q - Diag(shift) proved semidefinite, for Q semidefinite up to rounding.
+    """A shift with Q - Diag(shift) proved semidefinite: `start`, less a uniform lift that grows by powers of 4.
 
-    `start` is tried first, then drawn towards 0 a few times; at last a uniform lift grows by powers of 4.
+    Cheap where Q - Diag(start) is semidefinite up to rounding.
     """
     n = len(Q)
-    delta = start.copy()
-    for _ in range(6 if np.abs(start).sum() > 0.0 else 0):
-        if is_psd(shifted(Q, delta)):
-            return delta
-        for i in range(n):
-            delta[i] *= 0.75 if delta[i] > 0.0 else 0.95
+    size = TINY
+    for i in range(n):
+        size = max(size, abs(start[i]))
     trace = 0.0
     for i in range(n):
-        trace += Q[i, i]
-    lift = 2 * n * EPS * max(trace, TINY)
-    while not is_psd(shifted(Q, np.full(n, -lift))):
+        trace += Q[i, i] - start[i]
+    lift = 2 * n * EPS * max(trace, size)
+    while not is_psd(shifted(Q, start - lift)):
         lift *= 4.0
-    return np.full(n, -lift)
+    return start - lift
 
 
 @njit(cache=True)

@@ -136,14 +136,13 @@ def tighten(
     Parameters
     ----------
     labels, shift : (n,) over all coordinates. The rest is as in `Node` and `minimise_within`.
-    logged : whether the points are rounded to multiples of 1 / 65535, which is how a log keeps them, and only one
-        round is made.
+    logged : whether bounds are taken at multiples of 1 / 65535, which is how a log keeps points, one at a time.
 
     Returns
     -------
     (lower, free, ones, linear, constant, s, low, high, x, point) : `ones` are those newly fixed at 1. A lower >= cutoff
-        closes the node. No free coordinate left means that the node is one set, of energy `constant`. `point` is where
-        the last bound was taken, over the coordinates that were free then; empty when none was.
+        closes the node. No free coordinate left means that the node is one set, of energy `constant`. When `logged`,
+        `point` is where the bound was taken, empty where none was, and -inf stands for a lower still to be computed.
     """
     ones = np.empty(0, dtype=free.dtype)
     point = x[:0]
