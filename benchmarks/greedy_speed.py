@@ -27,7 +27,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "greedy_speed.json"
 TABLE = ROOT / "docs" / "_tables" / "greedy_speed.md"
-GATE = ("tests/solvers/test_doors_cpu.py", "tests/solvers/test_published_loops.py", "tests/benchmarks")
+GATE = (
+    "tests/solvers/test_doors_cpu.py",
+    "tests/solvers/test_published_loops.py",
+    "tests/benchmarks/test_greedy_speed.py",
+)
 PACKAGES = ("fpsample", "rdkit", "qc-selector", "submodlib-py")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 MEASURED = ("solvers", "mmdp", "benchmarks/*.py", "benchmarks/peers")
@@ -77,6 +81,7 @@ def save_results(data: dict[str, Any]) -> None:
     draft.parent.mkdir(parents=True, exist_ok=True)
     draft.write_text(text, encoding="utf-8")
     draft.replace(RESULTS)
+    write_table()
 
 
 def measure_all(cores: str, only: str, seconds: float, busy: bool, again: bool) -> int:
@@ -138,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.cores == ONE:
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         return measure_all(options.cores, options.only, options.seconds, options.busy, options.only != "*")
+    write_table()
     wrong = 0
     if not options.table:
         if subprocess.run([sys.executable, "-m", "pytest", "-q", *GATE], cwd=ROOT, check=False).returncode:
@@ -151,7 +157,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             from benchmarks.first_call import first_calls
 
             save_results({**load_results(), "first_call": first_calls()})
-    write_table()
     return wrong
 
 

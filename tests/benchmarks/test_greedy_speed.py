@@ -109,6 +109,7 @@ def test_inputs_are_what_they_are_called():
 def test_resumed_results_keep_their_session(monkeypatch, tmp_path):
     """Rows point to the session they were measured in; sessions without rows go."""
     monkeypatch.setattr(greedy_speed, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(greedy_speed, "write_table", lambda: None)
     empty = greedy_speed.load_results()
     assert empty["rows"] == {}
     greedy_speed.save_results(
