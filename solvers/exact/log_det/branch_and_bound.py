@@ -20,18 +20,62 @@ from solvers.exact.log_det import linx
 from solvers.exact.log_det.ddfact import branching_position
 from solvers.exact.log_det.node import Node, State, absorb, margin_of, tighten
 from solvers.exact.log_det.second_order import Strengthened, of_ddfact, of_linx, strengthen
-from solvers.exact.log_det.swap import complete, multi_start, swap
+from solvers.exact.log_det.swap import Kicks, complete
 from solvers.exact.rank1.diagonal_shift import shifted
+from solvers.local_search.naive import run as local_search
 
-STARTS = 20  # swap searches before the proof
+STARTS, STARTED = 20, 200  # kicks before the proof: at least the first number, n k over the second
 POLISH = 50  # nodes between two swap searches from the relaxed point
-LINX_SIZE = 250  # free tokens above which linx, O(n^3) a step, is not tried
+REPAIR = 1.0  # seconds for local search where greedy ends in a singular set
+PATIENCE = 1000  # kicks without success after which they become rare
+RARE = 10  # expanded nodes for one kick from then on; one for one before
+SMALL = 250  # free tokens up to which relaxations, O(n^3) a step, are compared at the root
 LINX_GAP = 0.3  # nats at the root below which it is not worth a try
-PREFER_LINX = 0.85  # share of the gap of DDFact that linx must reach to take over
+PREFER_LINX = 1.3  # share of the gap of DDFact that linx must reach to take over
+CAPS = (0.3, 0.05, 0.01)  # of squared entries of the second-order form of DDFact, tried at the root
+PROBE = 16  # nodes for one that is strengthened beyond reach, to learn
 REACH = 0.1  # first guess of the gap, in nats, that the second order of DDFact closes
 
 
 def run(problem: ConditionalDPP, request: Request, tolerance: float = TOLERANCE) -> Answer:
+    """A set of largest log det L_S, |S| = k, ascending, proved by best-first branch and bound.
+
+    A node holds tokens chosen and tokens dropped; log det of a set below it is that of the chosen ones plus log det of
+    the Gram matrix of the residual rows of the others (a Schur complement). It is bounded by the factorisation bound
+    :cite:p:`li2024best` or by linx with general scaling :cite:p:`anstreicher2020efficient,fampa2022maximum`, whichever
+    the root suggests; each is linearised at the best point found, for which no accuracy of the ascent is needed. Both
+    lose something at every binary point, and part of that is put back (`second_order`): a quadratic with a diagonal
+    shift. The linearisations fix tokens, the rest is branched on the token that promises the largest product of falls
+    of both children (`most_decisive`). Incumbents come from greedy MAP, kicks and 1-swaps, which go on all the while.
+
+    Parameters
+    ----------
+    tolerance : in nats, >= 0: no set is better than the one found by more than that.
+
+    Returns
+    -------
+    Answer : OPTIMAL when proved, -inf included where every set is singular. TIME_LIMIT and INTERRUPTED (Ctrl-C) carry
+        the best set and bound so far. ``stats`` counts nodes bounded, those bounded to second order as well, and those
+        closed by it, and names the relaxation.
+
+    Raises
+    ------
+    ValueError : tolerance negative or not finite.
+
+    Notes
+    -----
+    Exponential in the worst case: photo tokens with n = 100 take a fraction of a second for k <= 20, seconds to
+    minutes for k = 30 to 50; at n = 576 with k = 64 a gap stays. Every bound has a margin for rounding that scales
+    with the kernel. Memory O(n^2), plus at most 400 MB of open nodes.
+
+    Examples
+    --------
+    >>> from solvers import solve
+    >>> problem = ConditionalDPP.from_kernel([[2, 0, 1], [0, 1, 0], [1, 0, 2]], k=2)
+    >>> selection = solve(problem, "branch_and_bound")
+    >>> selection.indices.tolist(), round(selection.objective, 4), selection.gap  # log 3 beats log 2
+    ([0, 2], 1.0986, 0.0)
+    """
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"tolerance must be a finite number of nats >= 0, got {tolerance}")
     started = time.perf_counter()
@@ -47,15 +91,21 @@ def run(problem: ConditionalDPP, request: Request, tolerance: float = TOLERANCE)
 
 
 class Search:
+    """One run: the incumbent `members` with its `value`, the open nodes, and what is counted.
+
+    `upper` is a bound on the optimum at any time, so that a run may be interrupted anywhere.
+    """
+
     def __init__(self, problem: ConditionalDPP, tolerance: float, seed: int) -> None:
         self.problem, self.tolerance, self.seed = problem, tolerance, seed
         self.n, self.k = problem.n, problem.k
         self.members: Int = np.arange(self.k)
         self.value = -math.inf
         self.open: OpenNodes[Node] = OpenNodes()
-        self.bounded = self.strengthened = self.closed_by_second_order = 0
+        self.expanded = self.bounded = self.strengthened = self.closed_by_second_order = 0
         self.relaxation = "ddfact"
         self.reach = REACH
+        self.cap = CAPS[1]
         self.root_upper: float | None = None
         self.complete = False
 
@@ -69,7 +119,7 @@ class Search:
             return self.value
         if self.root_upper is None:
             return math.inf
-        return max(-self.open.least, self.cutoff)
+        return max(-self.open.least if len(self.open) else self.root_upper, self.cutoff)
 
     def stats(self) -> dict[str, Any]:
         return {
@@ -78,6 +128,7 @@ class Search:
             "second_order": self.strengthened,
             "closed_by_second_order": self.closed_by_second_order,
             "tolerance": self.tolerance,
+            "reach": self.reach,
             "root_bound": self.root_upper,
         }
 
@@ -87,48 +138,74 @@ class Search:
             self.complete = True
             return True
         self.L = np.require(self.problem.kernel, requirements=["C", "W"])
-        self._offer(multi_start(self.L, self.k, STARTS, self.seed, deadline)[0])
+        self._heuristics(deadline)
         if time.perf_counter() >= deadline:
             return False
         self.F = np.ascontiguousarray(compact_factor(self.problem.factor))
         self.norms = (self.F**2).sum(axis=1)
-        self.root_upper = math.inf
         everything = State(np.arange(0), np.arange(self.n), self.F, 0.0, self.k, np.full(self.n, self.k / self.n))
         self.complete = self._root(everything) and explore(self.open, self._expand, lambda: -self.cutoff, deadline)
         return self.complete
+
+    def _heuristics(self, deadline: float) -> None:
+        self.kicks = Kicks(self.L, self.k, self.seed)
+        members, regular = self.kicks.greedy()
+        self._offer(members)
+        if self.value == -math.inf:
+            self._offer(np.asarray(local_search(self.problem, Request(REPAIR, self.seed)).indices))
+        if regular and time.perf_counter() < deadline:
+            self._offer(self.kicks.climb(members))
+        for _ in range(max(STARTS, self.n * self.k // STARTED)):
+            if time.perf_counter() >= deadline:
+                break
+            self._kick()
+
+    def _kick(self) -> None:
+        if self.value > -math.inf:
+            members = self.kicks.kicked(self.members)
+            if members is not None and self._offer(members):
+                self.kicks.succeeded()
 
     def _singular(self) -> bool:
         weights = np.diag(self.problem.kernel)
         return int((weights > 0).sum()) < self.k or not has_volume(compact_factor(self.problem.factor), self.k)
 
     def _root(self, state: State) -> bool:
+        """Bound the whole problem, choose the relaxation, and open the root unless that settles it."""
         node = self._close(state)
+        if node is not None and len(node[1].free) <= SMALL and LINX_GAP < node[0] - self.value < math.inf:
+            node = self._by_better_relaxation(*node)
         if node is None:
             self.root_upper = self.cutoff
             return True
-        upper, opened = node
-        self.root_upper = upper
-        m = len(opened.free)
-        if LINX_GAP < upper - self.value < math.inf and m <= LINX_SIZE:
-            unfolded = self._unfold(opened)
-            C = unfolded.rows @ unfolded.rows.T
-            found, theta = linx.best_scaling(C, unfolded.s, 30)
-            if found is not None:
-                unfolded.x, unfolded.theta = found.x, theta
-                self.relaxation = "linx"
-                other = self._close(unfolded)
-                if other is None:
-                    self.root_upper = self.cutoff
-                    return True
-                if other[0] - self.value < PREFER_LINX * (upper - self.value):
-                    upper, opened = other
-                    self.root_upper = upper
-                else:
-                    self.relaxation = "ddfact"
-        self.open.push(-upper, opened, opened.size)
+        self.root_upper, opened = node
+        self.open.push(-self.root_upper, opened, opened.size)
         return True
 
+    def _by_better_relaxation(self, upper: float, opened: Node) -> tuple[float, Node] | None:
+        self.root_upper = upper
+        state = self._unfold(opened)
+        found, theta = linx.best_scaling(state.rows @ state.rows.T, state.s, 30)
+        if found is not None and found.bound + state.base - self.value < PREFER_LINX * (upper - self.value):
+            state.x, state.theta, state.delta = found.x, theta, None
+            self.relaxation = "linx"
+            return self._close(state)
+        squares = (state.rows**2).sum(axis=1)
+        goal = self.cutoff - state.base
+        margin = margin_of(state.rows, self.norms[state.free], state.s)
+        uppers = {}
+        for cap in CAPS:
+            tangent = of_ddfact(state.rows, squares, margin, state.x, state.s, cap)
+            better = strengthen(tangent, state.s, state.x, goal, None, patient=True)
+            uppers[cap] = goal if better is None else better.upper
+        self.cap = min(CAPS, key=uppers.__getitem__)
+        upper = min(upper, state.base + uppers[self.cap])
+        return None if upper <= self.cutoff else (upper, opened)
+
     def _expand(self, node: Node) -> list[tuple[float, Node, int]]:
+        self.expanded += 1
+        if self.kicks.failures < PATIENCE or self.expanded % RARE == 0:
+            self._kick()
         state = self._unfold(node)
         children = []
         for choose in (True, False):
@@ -175,13 +252,12 @@ class Search:
         upper += state.base - gained
         goal = self.cutoff - state.base
         squares = (rows * rows).sum(axis=1)
-        if upper - self.cutoff < self.reach:
+        gap = upper - self.cutoff
+        if gap < self.reach or (gap < 2 * self.reach + 0.5 and self.bounded % PROBE == 0):
             margin = margin_of(rows, self.norms[state.free], s)
-            quadratic = of_ddfact(rows, squares, margin, x, s, goal)
-            if quadratic is None:
+            better = strengthen(of_ddfact(rows, squares, margin, x, s, self.cap), s, x, goal, state.delta)
+            if better is None:
                 return None
-            gap = upper - self.cutoff
-            better = strengthen(quadratic, s, x, goal, state.delta)
             self.strengthened += 1
             if better.upper <= goal:
                 self.closed_by_second_order += 1
@@ -214,10 +290,10 @@ class Search:
             return state.fixed(into, out)
         upper = found.bound
         self.strengthened += 1
-        quadratic = of_linx(found, goal)
-        if quadratic is None:
+        tangent = of_linx(found)
+        better = strengthen(tangent, s, found.x, goal, state.delta)
+        if better is None:
             return state.base + upper, self._node(state, int(np.argmin(np.abs(found.x - 0.5))))
-        better = strengthen(quadratic, s, found.x, goal, state.delta)
         if better.upper <= goal:
             self.closed_by_second_order += 1
             return None
@@ -230,7 +306,7 @@ class Search:
             branch = int(np.argmin(np.abs(found.x - 0.5)))
         else:
             block = np.ix_(fractional, fractional)
-            branch = most_decisive(shifted(quadratic.Q, quadratic.scale * better.delta)[block], fractional, better.y)
+            branch = most_decisive(shifted(tangent.B, better.delta)[block], fractional, better.y)
         return state.base + min(upper, better.upper), self._node(state, branch)
 
     def _reduce(self, state: State, better: Strengthened, goal: float) -> State | None:
@@ -266,12 +342,14 @@ class Search:
         start = np.concatenate((node.chosen, node.free[np.argsort(-node.x, kind="stable")[:s]])).astype(np.int64)
         members, regular = complete(self.L, start, self.k, np.zeros(self.n, dtype=np.bool_))
         if regular:
-            self._offer(swap(self.L, members, 10 * self.k)[0])
+            self._offer(self.kicks.climb(members))
 
-    def _offer(self, members: Int) -> None:
+    def _offer(self, members: Int) -> bool:
         value = self.problem.value(members)
-        if value > self.value:
+        better = value > self.value
+        if better:
             self.members, self.value = members, value
+        return better
 
 
 @cache

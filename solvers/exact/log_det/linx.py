@@ -79,11 +79,11 @@ def maximise(C: Float, s: int, x: Float, theta: Float, target: float, accuracy: 
         if here is None:
             return None
     best = here
-    for iteration in range(iterations):
+    for _ in range(iterations):
         excess = here.bound - here.value
         if best.bound <= target or excess <= accuracy:
             break
-        if iteration >= 2 and 10 * excess < here.bound - target < np.inf:
+        if 5 * excess < here.bound - target < np.inf:
             break
         linear = -here.gradient - here.hessian @ here.x
         step = minimise(0.5 * here.hessian, linear, s, here.x, np.inf, 1e-2 * excess, 200)[1] - here.x

@@ -9,29 +9,37 @@ import numpy as np
 from numba import njit
 
 from mmdp.checks import Float
-from solvers.exact.log_det.ddfact import metric
+from solvers.exact.log_det.ddfact import largest_sum, metric
 from solvers.exact.log_det.linx import Linx
-from solvers.exact.rank1.diagonal_shift import climb, lowest_shift, margin_of, shifted
+from solvers.exact.rank1.diagonal_shift import climb, is_psd, margin_of, shifted
 from solvers.exact.rank1.qp import minimise
 
-STEPS = 20  # most Newton steps on the shift
-EARLY = 4  # steps before the ascent may be given up
+STEPS = 30  # most Newton steps on the shift
+EARLY = 5  # steps before the ascent may be given up
+INSIDE = 0.05  # how far inside the cone the ascent starts, as a share of the mean diagonal entry
+EPS = float(np.finfo(float).eps)
 
 
-class Quadratic(NamedTuple):
-    """log det L_S <= constant - (y^T Q y + linear.y) at the indicator y of every set S with log det L_S above the cutoff.
+class Tangent(NamedTuple):
+    """log det L_S <= constant + gradient.y - share h(q) at the indicator y of every set S, with a q above q(y) below.
 
-    Q is positive semidefinite; `scale` is the number it was multiplied by.
+    q(y) = y^T B y + linear.y + offset and h(q) = sqrt(q) - log(1 + sqrt(q)), which rises. So B may be replaced by
+    anything that is no larger off the diagonal.
     """
 
     constant: float
-    Q: Float
+    gradient: Float
+    B: Float
     linear: Float
-    scale: float
+    offset: float
+    share: float
 
 
 class Strengthened(NamedTuple):
-    """`upper`, the bound of a Quadratic; the minimiser y, the gradient there, and the shift, that give it."""
+    """`upper`, the bound, is that of minus a convex quadratic; its minimiser y and its gradient there.
+
+    `delta` is the diagonal shift that B was given.
+    """
 
     upper: float
     y: Float
@@ -39,14 +47,24 @@ class Strengthened(NamedTuple):
     delta: Float
 
 
-def coefficient(gap: float) -> float:
-    """The largest c with log(1 + m) <= m - c m^2 for every m > -1 with m - log(1 + m) <= gap.
+def loss(q: float) -> float:
+    """h(q): the least sum of m_i - log(1 + m_i) over numbers m_i > -1 with squares that add up to q.
 
-    (m - log(1 + m)) / m^2 falls with m, so c = gap / m^2 at the positive root of m - log(1 + m) = gap; it tends to 1/2
-    as the gap closes. A relative 1e-9 is taken off for the accuracy of the root.
+    m - log(1 + m) is at least h(m^2), with equality for m >= 0; h is concave with h(0) = 0, since its derivative is
+    1 / (2 (1 + sqrt(q))), so that the sum of the h(m_i^2) is at least h of the sum.
 
-    >>> round(coefficient(1e-6), 3), round(coefficient(1 - math.log(2)), 6)
-    (0.5, 0.306853)
+    >>> round(loss(1.0), 6)
+    0.306853
+    """
+    root = math.sqrt(max(q, 0.0))
+    return root - math.log1p(root)
+
+
+def furthest(gap: float) -> float:
+    """The q with h(q) = gap, rounded up by a relative 1e-9.
+
+    >>> round(furthest(1 - math.log(2)), 6)
+    1.0
     """
     m = gap + math.sqrt(2 * gap)
     for _ in range(60):
@@ -54,65 +72,112 @@ def coefficient(gap: float) -> float:
         m -= step
         if abs(step) <= 1e-13 * m:
             break
-    return gap / (m * m) * (1 - 1e-9)
+    return m * m * (1 + 1e-9)
 
 
-def of_ddfact(rows: Float, squares: Float, margin: float, x: Float, s: int, cutoff: float) -> Quadratic | None:
-    """The quadratic bound that belongs to DDFact at x, with A = F Lambda F^T from there; None when the gap is closed.
+def chord(low: float, gap: float) -> tuple[float, float]:
+    """(a, b) with h(q) >= a + b q for low <= q <= furthest(gap): h is concave and lies above its chord."""
+    high, at = furthest(gap), loss(low) * (1 - 1e-12)
+    if high <= low * (1 + 1e-9):  # every q that is left has h(q) >= gap, up to rounding
+        return at, 0.0
+    b = (gap - at) / (high - low)
+    return at - b * low, b
+
+
+def of_ddfact(rows: Float, squares: Float, margin: float, x: Float, s: int, cap: float) -> Tangent:
+    """What DDFact loses at x, with A = F Lambda F^T from there.
 
     The proof of DDFact is log det F_S F_S^T <= Gamma_s(x) + log det A_S and log det A_S <= tr A_S - s, the latter being
-    log l <= l - 1 for each eigenvalue l of A_S. For a set above the cutoff the sum of all l - 1 - log l is at most
-    gap = (bound - cutoff), so each l - 1 - log l is, and with c = `coefficient`(gap)
-
-        log det A_S <= tr A_S - s - c ||A_S - I||_F^2 = (1 + 2 c) tr A_S - (1 + c) s - c sum_{i, j in S} A_ij^2.
-
-    Q = c A o A is positive semidefinite by the Schur product theorem.
+    log a <= a - 1 for each eigenvalue a of A_S. What is lost is the sum of all a - 1 - log a, at least h(q) with
+    q = ||A_S - I||_F^2 = sum_{i, j in S} A_ij^2 - 2 tr A_S + s (`loss`). Products A_ij^2 above `cap` are lowered to it:
+    without y_i y_j >= 0, which the shift cannot express, they would make the bound worse.
     """
     value, A, mid = metric(rows, squares, x, s)
-    value += margin / mid  # rounding, as in `maximise`
     diagonal = np.diag(A).copy()
-    gap = value - s + float(np.sort(diagonal)[len(diagonal) - s :].sum()) - cutoff
+    B = np.minimum(A * A, cap)
+    np.fill_diagonal(B, diagonal * diagonal)
+    return Tangent(value - s + margin / mid, diagonal, B, -2 * diagonal, float(s), 1.0)  # rounding as in `maximise`
+
+
+def of_linx(linx: Linx) -> Tangent:
+    """What linx loses at its point x.
+
+    With M = A(x)^-1/2 (A(y) - A(x)) A(x)^-1/2, linx is its tangent minus 1/2 sum (m - log(1 + m)) over the eigenvalues
+    m of M, and the squares of these add up to (y - x)^T H (y - x).
+    """
+    x, H = linx.x, linx.hessian
+    Hx = H @ x
+    return Tangent(linx.value - float(linx.gradient @ x), linx.gradient, H, -2 * Hx, float(x @ Hx), 0.5)
+
+
+def strengthen(
+    tangent: Tangent, s: int, x: Float, cutoff: float, start: Float | None, *, patient: bool = False
+) -> Strengthened | None:
+    """An upper bound on log det L_S over the sets above the cutoff; None when the tangent alone leaves none.
+
+    For these share h(q) is at most gap = (the tangent's bound) - cutoff, hence q at most `furthest`(gap / share), and a
+    chord of h makes the bound quadratic: first the chord from q = 0, with the best diagonal shift (`lower_bound`, from
+    `start`), then, with that shift, the chord from the least q there is. Rounding is added (`margin_of`).
+    """
+    gap = tangent.constant + largest_sum(tangent.gradient, s) - cutoff
     if not 0 < gap < math.inf:
         return None
-    c = coefficient(gap)
-    return Quadratic(value - (1 + c) * s, c * A * A, -(1 + 2 * c) * diagonal, c)
+    share, B = tangent.share, tangent.B
+    a, b = chord(0.0, gap / share)
+    first = np.zeros(len(x)) if start is None else start
+    linear = tangent.linear - tangent.gradient / (share * b)
+    need = (_constant(tangent, a, b) - cutoff) / (share * b)
+    low, y, gradient, delta = lower_bound(B, linear, s, x, need, first, STEPS, STEPS if patient else EARLY)
+    found = Strengthened(_constant(tangent, a, b) - share * b * low, y, share * b * gradient, delta)
+    return found if found.upper <= cutoff else _sharpened(tangent, s, cutoff, min(gap, found.upper - cutoff), found)
 
 
-def of_linx(linx: Linx, cutoff: float) -> Quadratic | None:
-    """The quadratic bound that belongs to linx at its point x; None when the gap is closed.
+def _constant(tangent: Tangent, a: float, b: float) -> float:
+    """What does not depend on y, rounded up."""
+    parts = (tangent.constant, -tangent.share * a, -tangent.share * b * tangent.offset)
+    return sum(parts) + 16 * EPS * sum(abs(part) for part in parts)
 
-    With M = A(x)^-1/2 (A(y) - A(x)) A(x)^-1/2, linx is exactly its tangent plus 1/2 sum (log(1 + m) - m) over the
-    eigenvalues m of M. For a set above the cutoff the sum of all m - log(1 + m) is at most twice the gap, so with
-    c = `coefficient`(2 gap) linx is at most its tangent minus c / 2 ||M||_F^2 = c / 2 (y - x)^T H (y - x).
+
+def _sharpened(tangent: Tangent, s: int, cutoff: float, gap: float, found: Strengthened) -> Strengthened:
+    """The better of `found` and the bound by the chord from the least q, with the shift of `found`."""
+    share, shift = tangent.share, found.delta
+    A = shifted(tangent.B, shift)
+    rounding = margin_of(tangent.B, tangent.linear) + margin_of(A, shift)
+    least = minimise(A, tangent.linear + shift, s, found.y, math.inf, 1e-2, 60)[0] - rounding + tangent.offset
+    if least <= 0:
+        return found
+    a, b = chord(least, gap / share)
+    if b == 0.0:
+        return found._replace(upper=cutoff)
+    linear = tangent.linear - tangent.gradient / (share * b)
+    rounding = margin_of(tangent.B, linear) + margin_of(A, shift)
+    low, y, gradient, _ = minimise(A, linear + shift, s, found.y, math.inf, 1e-2 * gap / (share * b), 100)
+    upper = _constant(tangent, a, b) - share * b * (low - rounding)
+    return found._replace(upper=upper, y=y, gradient=share * b * gradient) if upper < found.upper else found
+
+
+@njit(cache=True)
+def interior_shift(Q: Float, start: Float) -> Float:
+    """`start` lowered by the same number everywhere until Q - Diag(shift) is proved definite, with room to spare.
+
+    At the boundary of the cone the barrier of `climb` would start with no weight, and every step would be cut back.
     """
-    gap = linx.bound - cutoff
-    if not 0 < gap < math.inf:
-        return None
-    c = coefficient(2 * gap)
-    Q = 0.5 * c * linx.hessian
-    Qx = Q @ linx.x
-    constant = linx.value - float(linx.gradient @ linx.x) - float(linx.x @ Qx)
-    return Quadratic(constant, Q, -linx.gradient - 2 * Qx, c)
-
-
-def strengthen(quadratic: Quadratic, s: int, x: Float, cutoff: float, start: Float | None) -> Strengthened:
-    """An upper bound on constant - (y^T Q y + linear.y) over binary y with sum y = s, by the best diagonal shift.
-
-    Climbs with `climb` from `start` (in units of the scale) until the bound falls to the cutoff or that looks out of
-    reach. Rounding is added to the bound (`margin_of`).
-    """
-    first = np.zeros(len(x)) if start is None else quadratic.scale * start
-    need = quadratic.constant - cutoff
-    low, y, gradient, delta = lower_bound(quadratic.Q, quadratic.linear, s, x, need, first, STEPS)
-    return Strengthened(quadratic.constant - low, y, gradient, delta / quadratic.scale)
+    n = len(Q)
+    trace = 0.0
+    for i in range(n):
+        trace += abs(Q[i, i])
+    lift = INSIDE * trace / n + 1e-300
+    while not is_psd(shifted(Q, start - lift)):
+        lift *= 3.0
+    return start - lift
 
 
 @njit(cache=True)
 def lower_bound(
-    Q: Float, linear: Float, s: int, x: Float, need: float, start: Float, steps: int
+    Q: Float, linear: Float, s: int, x: Float, need: float, start: Float, steps: int, early: int
 ) -> tuple[float, Float, Float, Float]:
     """(bound, y, gradient, shift) for min {y^T Q y + linear.y : y binary, sum y = s}, given up once `need` is far."""
-    delta, mu = lowest_shift(Q, start), 0.0
+    delta, mu = interior_shift(Q, start), 0.0
     y, best = x, -np.inf
     best_y, best_g, best_delta = x, np.zeros(len(x)), delta
     fixed = margin_of(Q, linear)
@@ -125,7 +190,7 @@ def lower_bound(
         if low - margin > best:
             best, best_y, best_g, best_delta = low - margin, y, gradient, delta
         reached[it + 3] = best
-        if best >= need or (it >= EARLY and 1.5 * (best - reached[it + 1]) < need - best):
+        if best >= need or (it >= early and 1.5 * (best - reached[it + 1]) < need - best):
             break
         moved, delta, mu = climb(Q, delta, mu, y)
         if not moved:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from numba import njit
 
@@ -96,35 +94,56 @@ def swap(L: Float, members: Int, rounds: int) -> tuple[Int, float]:
     return members, value if sign > 0 else -np.inf
 
 
-def multi_start(L: Float, k: int, starts: int, seed: int, deadline: float) -> tuple[Int, float]:
-    """(members, log det), the best of greedy MAP and of `starts` kicked copies of the best so far, all improved by `swap`.
+class Kicks:
+    """Iterated swap search: kick the best set known, repair it greedily, climb by `swap`.
 
-    A kick throws random members out, 2 after a success and twice as many after each failure, up to all (then from 2
-    again), lets one random token in, and completes the rest greedily without the outcasts. -inf and the greedy set
-    where greedy finds no regular one. No start begins after the deadline, a time of `time.perf_counter`.
+    Kicks of two kinds take turns. One throws random members out, 2 after a success and twice as many after each
+    failure, up to all (then from 2 again), lets one random token in, and completes the rest greedily without the
+    outcasts. The other puts random tokens in the place of one member in six, at least three.
+
+    Attributes
+    ----------
+    failures : kicks since the last improvement.
     """
-    n = len(L)
-    rng = np.random.default_rng(seed)
-    nobody = np.zeros(n, dtype=np.bool_)
-    best, regular = complete(L, np.empty(0, dtype=np.int64), k, nobody)
-    if not regular:
-        return best, -np.inf
-    best, value = swap(L, best, 10 * k if time.perf_counter() < deadline else 0)
-    size = 2
-    for _ in range(starts):
-        if time.perf_counter() >= deadline:
-            break
-        out = rng.choice(k, min(size, k), replace=False)
-        banned = nobody.copy()
-        banned[best[out]] = True
-        start = np.delete(best, out)
-        guest = rng.integers(n)
-        if guest not in best:
-            start = np.append(start, guest)
-        members, regular = complete(L, start, k, banned)
-        size = 2 * size if size < k else 2
-        if regular:
-            members, found = swap(L, members, 10 * k)
-            if found > value + 1e-12 * max(1.0, abs(value)):
-                best, value, size = members, found, 2
-    return best, value
+
+    def __init__(self, L: Float, k: int, seed: int) -> None:
+        self.L, self.k = L, k
+        self.rng = np.random.default_rng(seed)
+        self.nobody = np.zeros(len(L), dtype=np.bool_)
+        self.out = 2
+        self.failures = 0
+
+    def greedy(self) -> tuple[Int, bool]:
+        """(the set of greedy MAP, whether it is regular)."""
+        return complete(self.L, np.empty(0, dtype=np.int64), self.k, self.nobody)
+
+    def climb(self, members: Int) -> Int:
+        """To a set that no swap improves."""
+        return swap(self.L, members, 10 * self.k)[0]
+
+    def kicked(self, best: Int) -> Int | None:
+        """A set climbed to from a kick of `best`, a regular set; None where the kick ends in a singular one."""
+        self.failures += 1
+        start, banned = self._replaced(best) if self.failures % 2 else self._thinned(best)
+        members, regular = complete(self.L, start, self.k, banned)
+        return self.climb(members) if regular else None
+
+    def _thinned(self, best: Int) -> tuple[Int, Bool]:
+        outcasts = self.rng.choice(self.k, min(self.out, self.k), replace=False)
+        guest = self.rng.integers(len(self.L))
+        banned = self.nobody.copy()
+        banned[best[outcasts]] = True
+        start = np.delete(best, outcasts)
+        self.out = 2 * self.out if self.out < self.k else 2
+        return start if guest in best else np.append(start, guest), banned
+
+    def _replaced(self, best: Int) -> tuple[Int, Bool]:
+        outside = np.setdiff1d(np.arange(len(self.L)), best)
+        count = min(max(3, self.k // 6), self.k, len(outside))
+        start = best.copy()
+        start[self.rng.choice(self.k, count, replace=False)] = self.rng.choice(outside, count, replace=False)
+        return start, self.nobody
+
+    def succeeded(self) -> None:
+        """The last kick improved on the best set."""
+        self.out, self.failures = 2, 0
