@@ -103,17 +103,18 @@ def odd_tokens(pruner: Any) -> str:
 def merging(pruner: Any) -> str:
     """A merged token says where it came from, and is finite."""
     tokens = visual_tokens(SIZES)
-    choices = [choice for choice in pruner.select(tokens, BUDGETS) if isinstance(choice, Merged)]
-    if not choices:
+    choices = zip(pruner.select(tokens, BUDGETS), tokens.sizes, strict=True)
+    merged = [(choice, n) for choice, n in choices if isinstance(choice, Merged)]
+    if not merged:
         raise NotApplicableError("it merges nothing")
-    for choice, n in zip(choices, tokens.sizes, strict=True):
+    for choice, n in merged:
         if len(choice.members) != n or int(choice.members.max()) >= len(choice.indices):
             raise BreachError(
                 f"members must say for each of {n} tokens which of {len(choice.indices)} it went into, or -1"
             )
         if not choice.features.isfinite().all():
             raise BreachError("a merged token is not finite")
-    return f"{len(choices)} units of merged tokens"
+    return f"{len(merged)} units of merged tokens"
 
 
 def _short(picks: Tensor) -> str:
