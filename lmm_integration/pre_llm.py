@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from lmm_integration.sequence import PositionPolicy, Shortened
 from lmm_integration.tokens import InputPruner, check_choice
 from lmm_integration.units import BudgetScope, Kept, per_image, units
 
-KNOWN = frozenset({"relevance", "vision_attention", "text", "text_embeddings"})
+KNOWN = frozenset({"relevance", "vision_attention", "text", "text_embeddings", "reencode"})
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,10 @@ def run(
         parts = units(scene.layouts, scene.samples, budget_scope, adapter.newline)
         k = budgets(keep, [len(unit.token) for unit in parts], [unit.sample for unit in parts])
         relevance = getattr(pruner, "relevance", None) if "relevance" in requires else None
-        tokens = scene.tokens(parts, asked, relevance, lambda: adapter.patches(model, inputs, scene.output), embedded)
+        smaller = partial(adapter.reencode, model, inputs) if "reencode" in requires else None
+        tokens = scene.tokens(
+            parts, asked, relevance, lambda: adapter.patches(model, inputs, scene.output), embedded, smaller
+        )
         started = time.perf_counter()
         choices = pruner.select(tokens, k)
         seconds = time.perf_counter() - started

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -69,6 +70,7 @@ class Scene:
         relevance: Any,
         patches: Any,
         text_embeddings: Sequence[Tensor] | None = None,
+        reencode: Callable[[int, int, int], Tensor] | None = None,
     ) -> VisualTokens:
         """What the pruner is given: features, and whatever of the rest it requires.
 
@@ -79,6 +81,7 @@ class Scene:
         relevance : its provider, called with the (crops, patches, d) states of an image and the question.
         patches : () -> (all crops, patches, d) states of the tower.
         text_embeddings : per row of the batch (t, d).
+        reencode : (image, rows, columns) -> (rows * columns, d).
         """
         scores = None
         if relevance is not None and text is not None:
@@ -96,6 +99,7 @@ class Scene:
             ),
             text=None if text is None else [text[unit.sample] for unit in units],
             text_embeddings=None if text_embeddings is None else [text_embeddings[unit.sample] for unit in units],
+            reencode=None if reencode is None else [partial(reencode, int(unit.image[0])) for unit in units],
             image=[unit.image.unique(return_inverse=True)[1] for unit in units],
         )
 

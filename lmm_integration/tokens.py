@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -23,6 +23,8 @@ class VisualTokens:
     vision_attention : per unit (n_i,) float32, what the vision tower's class token pays to each token; None likewise.
     text : per unit, the question; None likewise.
     text_embeddings : per unit (t_i, d), the words of the question as the language model reads them; None likewise.
+    reencode : per unit, (rows, columns) -> (rows * columns, d): the tokens of the picture made smaller and encoded anew;
+        None likewise.
     image : per unit (n_i,) int64, the picture of the sample each token belongs to, ascending. Empty means one each.
     """
 
@@ -33,6 +35,7 @@ class VisualTokens:
     vision_attention: Sequence[Tensor] | None = None
     text: Sequence[str] | None = None
     text_embeddings: Sequence[Tensor] | None = None
+    reencode: Sequence[Callable[[int, int], Tensor]] | None = None
     image: Sequence[Tensor] = ()
 
     def __post_init__(self) -> None:
@@ -43,7 +46,8 @@ class VisualTokens:
             object.__setattr__(self, "grid", (None,) * units)
         if not self.image:
             object.__setattr__(self, "image", tuple(torch.zeros(n, dtype=torch.int64) for n in self.sizes))
-        for name in ("sample", "grid", "relevance", "vision_attention", "text", "text_embeddings", "image"):
+        per_unit = ("sample", "grid", "relevance", "vision_attention", "text", "text_embeddings", "reencode", "image")
+        for name in per_unit:
             values = getattr(self, name)
             if values is not None and len(values) != units:
                 raise ValueError(f"{name} must have one entry per unit, got {len(values)} for {units} units")
@@ -78,8 +82,8 @@ class InputPruner(Protocol):
     """Anything that chooses visual tokens in front of the language model. `select` is all it takes.
 
     Optional class attributes, all read by `prune_inputs`: `requires` (frozenset of "relevance", "vision_attention",
-    "text", "text_embeddings"; default empty), `position_policy` ("repack" or "keep"), and, where "relevance" is required, `relevance`,
-    the provider of it.
+    "text", "text_embeddings", "reencode"; default empty), `position_policy` ("repack" or "keep"), and, where
+    "relevance" is required, `relevance`, the provider of it.
     """
 
     def select(self, tokens: VisualTokens, k: list[int]) -> list[Choice]:

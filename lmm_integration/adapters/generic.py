@@ -69,6 +69,10 @@ class Adapter:
         """Per image, how many pictures the tower saw."""
         return [1] * len(features)
 
+    def reencode(self, model: Any, inputs: Mapping[str, Any], image: int, rows: int, columns: int) -> Tensor:
+        """(rows * columns, d) projected tokens of a picture made smaller; TypeError where the family is not known."""
+        raise TypeError(f"{type(model).__name__}: no adapter knows how to encode its pictures at another size")
+
     def tower(self, model: Any) -> nn.Module:
         """The vision tower, for methods that read its attention; TypeError where the family is not known."""
         raise TypeError(f"{type(model).__name__}: no adapter knows how to read the attention of its vision tower")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from lmm_integration.adapters.generic import Adapter
 from lmm_integration.adapters.layout import Layout
@@ -22,6 +23,17 @@ class Llava(Adapter):
             Layout.plain(len(tokens), (side, side) if side * side == len(tokens) else None)
             for tokens, side in zip(features, sides, strict=True)
         ]
+
+    def reencode(self, model: Any, inputs: Mapping[str, Any], image: int, rows: int, columns: int) -> Tensor:
+        """Bicubic with antialiasing, to one patch for each token; the tower's positions are interpolated."""
+        side = model.config.vision_config.patch_size
+        picture = inputs["pixel_values"][image : image + 1]
+        size = (rows * side, columns * side)
+        small = interpolate(picture.float(), size=size, mode="bicubic", antialias=True).to(picture.dtype)
+        given = {name: inputs[name] for name in self.vision_inputs(model) if inputs.get(name) is not None}
+        given |= {"pixel_values": small, "interpolate_pos_encoding": True}
+        tokens: Tensor = model.base_model.get_image_features(**given, return_dict=True).pooler_output[0]
+        return tokens
 
     def tower(self, model: Any) -> nn.Module:
         """The CLIP vision model."""

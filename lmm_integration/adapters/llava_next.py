@@ -48,6 +48,10 @@ class LlavaNext(Llava):
         )
         return [_layout(part.flatten().long(), count, side) for part, count in zip(packed, counts, strict=True)]
 
+    def reencode(self, model: Any, inputs: Mapping[str, Any], image: int, rows: int, columns: int) -> Tensor:
+        """No tiles make a given number of tokens."""
+        raise TypeError(f"{type(model).__name__} cuts pictures into tiles, which cannot be encoded at another size")
+
     def crops(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[int]:
         """The small view and the tiles of the best fitting resolution."""
         from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches

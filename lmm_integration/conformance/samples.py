@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from lmm_integration.layer_tokens import LayerTokens
 
 WIDTH, WORDS, HEADS, HEAD = 16, 5, 2, 8
-WHOLE = ("sample", "text", "text_embeddings", "query", "query_rotated")  # of a unit, not of its tokens
+WHOLE = ("sample", "text", "text_embeddings", "reencode", "query", "query_rotated")  # of a unit, not of its tokens
 BY_HEAD = ("keys", "keys_unrotated", "values")  # (heads, n, width)
 
 
@@ -31,6 +32,7 @@ def visual_tokens(sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torc
         vision_attention=[normal(n).softmax(0) for n in sizes],
         text=["what is it?"] * len(sizes),
         text_embeddings=[normal(WORDS, WIDTH).to(dtype) for _ in sizes],
+        reencode=[partial(_smaller, seed + n, dtype) for n in sizes],
         layer=1,
         attention=[normal(n).softmax(0) for n in sizes],
         keys=[normal(HEADS, n, HEAD).to(dtype) for n in sizes],
@@ -39,6 +41,10 @@ def visual_tokens(sizes: Sequence[int], seed: int = 0, dtype: torch.dtype = torc
         query=[normal(HEADS, HEAD) for _ in sizes],
         query_rotated=[normal(HEADS, HEAD) for _ in sizes],
     )
+
+
+def _smaller(seed: int, dtype: torch.dtype, rows: int, columns: int) -> Tensor:
+    return torch.randn(rows * columns, WIDTH, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
 def rearranged(tokens: LayerTokens, order: Sequence[Tensor]) -> LayerTokens:

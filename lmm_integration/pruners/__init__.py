@@ -5,6 +5,8 @@ from lmm_integration.pruners.cdpruner import CDPruner
 from lmm_integration.pruners.cls_attention import ClsAttention
 from lmm_integration.pruners.divprune import DivPrune
 from lmm_integration.pruners.fastv import FastV
+from lmm_integration.pruners.feature_resize import FeatureResize
+from lmm_integration.pruners.input_resize import InputResize
 from lmm_integration.pruners.iwp import IWP
 from lmm_integration.pruners.method import Method
 from lmm_integration.pruners.random import RandomPruner
@@ -22,6 +24,8 @@ METHODS: tuple[type[Method], ...] = (
     ClsAttention,
     UniformGrid,
     AveragePool,
+    FeatureResize,
+    InputResize,
     RandomPruner,
 )
 
@@ -33,6 +37,8 @@ __all__ = [
     "ClsAttention",
     "DivPrune",
     "FastV",
+    "FeatureResize",
+    "InputResize",
     "Method",
     "RandomPruner",
     "TrimTokenator",

@@ -24,17 +24,22 @@ def cells(n: int, k: int, grid: tuple[int, int] | None) -> tuple[Tensor, Tensor]
     ([5, 7, 13, 15], [1, 5, 8])
     """
     rows, columns = grid or (1, n)
-    bands = max(1, -(-k // columns), min(rows, k, round((k * rows / columns) ** 0.5)))
     centre = torch.empty(k, dtype=torch.int64)
     member = torch.full((rows, columns), -1)
     done = 0
-    for band, (top, bottom, middle) in enumerate(_parts(rows, bands)):
-        count = (band + 1) * k // bands - band * k // bands
+    counts = bands(rows, columns, k)
+    for (top, bottom, middle), count in zip(_parts(rows, len(counts)), counts, strict=True):
         for left, right, here in _parts(columns, count):
             member[top:bottom, left:right] = done
             centre[done] = middle * columns + here
             done += 1
     return centre, member.flatten()
+
+
+def bands(rows: int, columns: int, k: int) -> list[int]:
+    """How many of k cells each band of lines is cut into."""
+    count = max(1, -(-k // columns), min(rows, k, round((k * rows / columns) ** 0.5)))
+    return [(band + 1) * k // count - band * k // count for band in range(count)]
 
 
 def _parts(size: int, parts: int) -> Iterator[tuple[int, int, int]]:
