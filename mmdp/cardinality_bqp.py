@@ -68,7 +68,7 @@ class CardinalityBQP:
         if problem.constraints.forbidden_pairs:
             raise ValueError("forbidden_pairs have no place in a CardinalityBQP: linearised and miqp take them")
         kept = np.isin(np.arange(problem.n), problem.constraints.keep)
-        return cls.unconstrained(problem)._fixed(kept)._with_quotas(problem.constraints, kept)
+        return cls.unconstrained(problem).keeping(kept)._with_quotas(problem.constraints, kept)
 
     @classmethod
     def unconstrained(cls, problem: Problem) -> CardinalityBQP:
@@ -88,8 +88,8 @@ class CardinalityBQP:
         marked = self.tokens[y] if self.keeps else self.tokens[~y]
         return np.union1d(marked, np.setdiff1d(np.arange(self.n), self.tokens))
 
-    def _fixed(self, kept: Bool) -> CardinalityBQP:
-        """The same with some tokens kept for good."""
+    def keeping(self, kept: Bool) -> CardinalityBQP:
+        """The same with some of all tokens, a mask, kept for good; no quotas yet."""
         if not kept.any():
             return self
         free = ~kept

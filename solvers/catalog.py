@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
+from mmdp import Constraints
 from solvers.answer import Answer
 
 Backend = Literal["naive", "cpu", "gpu"]
@@ -33,7 +34,8 @@ class Solver:
     summary : one line for the tables.
     exact : it proves its answer optimal, given time.
     ordered : its indices come in order of selection, so that a prefix answers every smaller k.
-    constrained : it honours `Constraints`.
+    constrained : it honours `Constraints`,
+    pairs : and the forbidden pairs among them.
     generic : it asks a problem for nothing but values, so that it also takes an objective of your own.
     compiled : its kernels are compiled on first use (numba); `python -m solvers.warm` does that beforehand.
     requires : import names of packages beyond the core dependencies.
@@ -48,6 +50,7 @@ class Solver:
     exact: bool = False
     ordered: bool = False
     constrained: bool = False
+    pairs: bool = True
     generic: bool = False
     compiled: bool = False
     requires: tuple[str, ...] = ()
@@ -61,6 +64,10 @@ class Solver:
     def takes(self, objective: str) -> bool:
         """Whether it solves the objective of that name."""
         return self.generic or objective in self.solves
+
+    def honours(self, constraints: Constraints) -> bool:
+        """Whether its answers satisfy these constraints."""
+        return not constraints or (self.constrained and (self.pairs or not constraints.forbidden_pairs))
 
     @property
     def missing(self) -> str | None:
@@ -248,6 +255,7 @@ CATALOG: tuple[Solver, ...] = (
         "best-first search on a convex QP after a diagonal shift; quotas, must-keep tokens",
         exact=True,
         constrained=True,
+        pairs=False,
         compiled=True,
     ),
     Solver(
@@ -290,7 +298,7 @@ CATALOG: tuple[Solver, ...] = (
         "linearised",
         "cpu",
         "solvers.exact.linearised",
-        RANK1,
+        RANK1 | MAX_SUM,
         "linearised binary QP after fixing by the convex-QP bound (CP-SAT)",
         exact=True,
         constrained=True,
@@ -299,7 +307,7 @@ CATALOG: tuple[Solver, ...] = (
         "miqp",
         "cpu",
         "solvers.exact.miqp",
-        RANK1,
+        RANK1 | MAX_SUM,
         "the convex binary QP itself (SCIP through MathOpt)",
         exact=True,
         constrained=True,

@@ -119,11 +119,11 @@ def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:
         rows = [row for row in rows if row.backend == backend]
         if not rows:
             raise ValueError(f"method {method!r} has no backend {backend!r}")
-    if problem.constraints:
-        rows = [row for row in rows if row.constrained]
-        if not rows:
-            names = sorted({row.name for row in CATALOG if row.constrained and row.takes(problem.name)})
-            raise ValueError(f"method {method!r} cannot honour constraints; {', '.join(names)} can")
+    able = [row for row in CATALOG if row.takes(problem.name) and row.honours(problem.constraints)]
+    rows = [row for row in rows if row in able]
+    if not rows:
+        what = "forbidden pairs" if problem.constraints.forbidden_pairs else "constraints"
+        raise ValueError(f"method {method!r} cannot honour {what}; {', '.join(sorted({row.name for row in able}))} can")
     rows.sort(key=lambda row: (row.backend == "gpu", BACKENDS.index(row.backend)))  # gpu only where it is named
     return next((row for row in rows if not row.missing), rows[-1])
 

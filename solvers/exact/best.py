@@ -22,6 +22,7 @@ CONSTRAINED = {
     MaxMinDiversity.name: "node_packing",
     ConditionalDPP.name: "outer_approximation",
     ImplicitWeight.name: "linearised",
+    MaxSumDiversity.name: "linearised",
 }
 QUADRATIC = (ImplicitWeight.name, MaxSumDiversity.name)
 
@@ -37,8 +38,8 @@ def best_method(problem: Problem) -> str:
 
     An objective of the user's own can only be enumerated.
     """
-    if few_subsets(problem) or problem.name not in (*CONSTRAINED, *QUADRATIC):
+    if few_subsets(problem) or problem.name not in CONSTRAINED:
         return "brute_force"
     if not problem.constraints or (problem.name in QUADRATIC and not problem.constraints.forbidden_pairs):
         return "branch_and_bound"
-    return CONSTRAINED.get(problem.name, "brute_force")
+    return CONSTRAINED[problem.name]

@@ -1,4 +1,4 @@
-"""Rank-1 energies, proved: local search, the convex-QP bound, and a solver for the tokens these leave undecided."""
+"""Quadratic objectives, proved: local search, the convex-QP bound, and a solver for what these leave undecided."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mmdp import ImplicitWeight, Status
+from mmdp import ImplicitWeight, MaxSumDiversity, Status
 from mmdp.bounds import sdp_bound
 from mmdp.bounds.rank1 import LARGE
+from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.checks import Int
 from solvers.answer import Answer, Request
 from solvers.exact.residual import EPS, Residual, Searched, enumerate_residual, reduce, seconds_of_bound
@@ -18,19 +19,22 @@ from solvers.exact.start import first_set, settled
 WORTH_SDP = 30  # free tokens below which the solver is faster than the semidefinite bound
 
 
-Search = Callable[[ImplicitWeight, Residual, Request], Searched]
+Quadratic = ImplicitWeight | MaxSumDiversity
+Search = Callable[[Quadratic, Residual, Request], Searched]
 
 
-def prove(problem: ImplicitWeight, request: Request, search: Search, relative: float) -> Answer:
-    """A set of least pruned energy, ascending, with -energy >= bound - tolerance proved.
+def prove(problem: Quadratic, request: Request, search: Search, relative: float) -> Answer:
+    """A set of least energy (minus the value), ascending, with -energy >= bound - tolerance proved.
 
     Proved means that no set has an energy below that of the answer by more than the tolerance: `relative` of that
-    energy, plus 4 eps times the sum of |G_ij| over its pruned pairs, the rounding of the energy itself (see `stats`).
+    energy, plus the rounding of the energy itself and of its quadratic form, 4 eps times the sum of |Q_ij| over the
+    pairs of ones and twice its error (see `stats`).
     """
     answer = settled(problem, request)
     if answer is not None:
         return answer
-    state = _State(problem, first_set(problem, request), relative)
+    bqp = CardinalityBQP.unconstrained(problem)
+    state = _State(problem, bqp, first_set(problem, request), relative, bqp.floor)
     finished = interrupted = False
     try:
         while not state.proved and not interrupted:
@@ -60,10 +64,11 @@ def prove(problem: ImplicitWeight, request: Request, search: Search, relative: f
 class _State:
     """The best set, and a lower bound on the energy of every set."""
 
-    problem: ImplicitWeight
+    problem: Quadratic
+    bqp: CardinalityBQP
     best: Int
     relative: float
-    lower: float = 0.0
+    lower: float
     stats: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -72,9 +77,9 @@ class _State:
 
     @property
     def tolerance(self) -> float:
-        pruned = np.setdiff1d(np.arange(self.problem.n), self.best)
-        size = float(np.abs(self.problem.gram[np.ix_(pruned, pruned)]).sum())
-        return self.relative * self.energy + 4 * EPS * size
+        ones = self.best if self.bqp.keeps else np.setdiff1d(np.arange(self.problem.n), self.best)
+        size = float(np.abs(self.bqp.Q[np.ix_(ones, ones)]).sum())
+        return self.relative * abs(self.energy) + 4 * EPS * size + 2 * self.bqp.error
 
     @property
     def proved(self) -> bool:
@@ -99,12 +104,12 @@ def _bounded(residual: Residual, request: Request) -> Residual:
     return residual.with_lower(bound)
 
 
-def _search(problem: ImplicitWeight, residual: Residual, request: Request, search: Search) -> Searched:
+def _search(problem: Quadratic, residual: Residual, request: Request, search: Search) -> Searched:
     """Nothing to do, one candidate, no time, or the solver."""
     if residual.closed:
         return Searched(None, residual.target, True, False)
     if residual.m in (0, len(residual.free)):
-        kept = residual.keeps(problem.n, np.full(len(residual.free), residual.m > 0))
+        kept = residual.kept(np.full(len(residual.free), residual.m > 0))
         if problem.constraints.violation(kept) is not None:
             return Searched(None, residual.target, True, False)
         return Searched(kept, -problem.value(kept), True, False)

@@ -1,16 +1,19 @@
-"""What the convex-QP bound leaves undecided of a rank-1 problem."""
+"""What the convex-QP bound leaves undecided of a quadratic problem."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from mmdp import ImplicitWeight
+from mmdp import Problem
 from mmdp.bounds import qp_bound
 from mmdp.bounds.rank1 import LARGE
+from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.checks import Bool, Float, Int
 from solvers.answer import Request
 from solvers.exact.reduced_costs import forced
@@ -21,26 +24,29 @@ FEW = 20_000  # sets that may be enumerated
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """min y^T A y + c.y + constant over binary y with sum y = m: the energy of the sets not yet excluded.
+    """min y^T A y + c.y + constant over binary y with sum y = m: the energy, minus the value, of sets not yet excluded.
 
     Attributes
     ----------
-    free : the tokens undecided; y_a = 1 says that free[a] is pruned.
-    pruned : the tokens decided to be pruned; all others outside `free` are kept.
-    A, c, constant, m : the problem over the free tokens.
+    bqp : the whole problem as a `CardinalityBQP`, must-keep tokens fixed; y is as there.
+    free : the coordinates of its y that are undecided.
+    ones : the coordinates that are 1; all others outside `free` are 0.
+    A, c, constant, m : the problem over the free coordinates. It never exceeds the energy: what rounding the form has
+        is taken off the constant.
     target : sets of this energy or more may be excluded.
     lower : a lower bound on the energy of every set that is not.
     rounds : bounds computed.
     """
 
+    bqp: CardinalityBQP
     free: Int
-    pruned: Int
+    ones: Int
     A: Float
     c: Float
     constant: float
     m: int
     target: float
-    lower: float = 0.0
+    lower: float
     rounds: int = 0
 
     @property
@@ -58,22 +64,36 @@ class Residual:
         """A with c on its diagonal, as y_a^2 = y_a."""
         return self.A + np.diag(self.c)
 
-    def keeps(self, n: int, pruned: Bool) -> Int:
-        """The tokens kept when exactly the masked free ones are pruned as well."""
-        return np.setdiff1d(np.arange(n), np.concatenate([self.pruned, self.free[pruned]]))
+    @property
+    def unit(self) -> float:
+        """The size of the energies, above 0."""
+        return abs(self.target) or float(np.abs(self.A).max(initial=0.0)) or 1.0
+
+    def kept(self, chosen: Bool) -> Int:
+        """The tokens kept when y is 1 at exactly the masked free coordinates as well."""
+        return self.bqp.kept(np.isin(np.arange(len(self.bqp.Q)), np.concatenate([self.ones, self.free[chosen]])))
+
+    def kept_terms(self, variables: Sequence[Any]) -> list[Any]:
+        """For every token, whether it is kept, in terms of the variables y of the free coordinates."""
+        terms: list[Any] = [0] * self.bqp.n
+        for i in self.kept(np.zeros(len(self.free), dtype=np.bool_)):
+            terms[i] = 1
+        for i, variable in zip(self.bqp.tokens[self.free], variables, strict=True):
+            terms[i] = variable if self.bqp.keeps else 1 - variable
+        return terms
 
     def with_lower(self, bound: float) -> Residual:
         """The same with the better of both lower bounds."""
         return replace(self, lower=max(self.lower, bound))
 
     def fix(self, ones: Bool, zeros: Bool) -> Residual:
-        """The same with the tokens of one mask pruned and those of the other kept."""
+        """The same with the free coordinates of one mask at 1 and those of the other at 0."""
         rest = ~(ones | zeros)
         inside = self.A[np.ix_(ones, ones)]
         return replace(
             self,
             free=self.free[rest],
-            pruned=np.concatenate([self.pruned, self.free[ones]]),
+            ones=np.concatenate([self.ones, self.free[ones]]),
             A=self.A[np.ix_(rest, rest)],
             c=self.c[rest] + 2 * self.A[np.ix_(rest, ones)].sum(axis=1),
             constant=self.constant + float(inside.sum() + self.c[ones].sum()),
@@ -99,15 +119,16 @@ class Searched:
     interrupted: bool
 
 
-def reduce(problem: ImplicitWeight, target: float, request: Request) -> Residual:
-    """Fix every token whose other choice cannot lead to less energy than the target, again and again.
+def reduce(problem: Problem, target: float, request: Request) -> Residual:
+    """Fix every coordinate whose other side cannot lead to less energy than the target, again and again.
 
     The reduced costs of `qp_bound` say which (`forced`). What is left has a new, tighter bound.
     """
-    gram, n = problem.gram, problem.n
-    everything = np.arange(n)
-    whole = Residual(everything, np.arange(0), gram, np.zeros(n), 0.0, n - problem.k, target)
-    residual = whole.fix(np.zeros(n, dtype=np.bool_), np.isin(everything, problem.constraints.keep))
+    kept = np.isin(np.arange(problem.n), problem.constraints.keep)
+    bqp = CardinalityBQP.unconstrained(problem).keeping(kept)
+    f = len(bqp.Q)
+    constant = bqp.constant - bqp.error
+    residual = Residual(bqp, np.arange(f), np.arange(0), bqp.Q, np.zeros(f), constant, bqp.m, target, bqp.floor)
     while not residual.closed and seconds_of_bound(len(residual.free)) < request.left:
         residual, changed = _tightened(residual)
         if not changed:
@@ -132,7 +153,7 @@ def _tightened(residual: Residual) -> tuple[Residual, bool]:
     return fixed, bool(ones.any() or zeros.any()) and 0 < fixed.m < len(fixed.free)
 
 
-def enumerate_residual(problem: ImplicitWeight, residual: Residual, request: Request) -> Searched:
+def enumerate_residual(problem: Problem, residual: Residual, request: Request) -> Searched:
     """Every set that is left, valued one by one, where there are few: for when a solver's tolerances do not suffice."""
     size, m = len(residual.free), residual.m
     if not 0 <= m <= size or math.comb(size, m) > FEW:
@@ -141,7 +162,7 @@ def enumerate_residual(problem: ImplicitWeight, residual: Residual, request: Req
     for chosen in itertools.combinations(range(size), m):
         if request.left <= 0:
             return Searched(best, residual.lower, False, False)
-        kept = residual.keeps(problem.n, np.isin(np.arange(size), chosen))
+        kept = residual.kept(np.isin(np.arange(size), chosen))
         if problem.constraints.violation(kept) is None and -problem.value(kept) < least:
             best, least = kept, -problem.value(kept)
     return Searched(best, least, True, False)

@@ -120,7 +120,7 @@ def test_a_quota_per_image_at_real_size(objective):
 def test_forbidden_pairs_are_refused():
     """It says who takes them."""
     problem = ImplicitWeight.from_gram(np.eye(3), 2, constraints=Constraints(forbidden_pairs=((0, 1),)))
-    with pytest.raises(ValueError, match="linearised and miqp take them"):
+    with pytest.raises(ValueError, match="cannot honour forbidden pairs; auto, brute_force, linearised, miqp can"):
         solve(problem, "branch_and_bound")
 
 
@@ -225,3 +225,42 @@ def test_projection_onto_quotas():
             assert (sums >= low - 1e-9).all()
             assert (sums <= high + 1e-9).all()
         assert max((y - x) @ (v - x) for v in vectors) <= 1e-8
+
+
+@pytest.mark.parametrize(("method", "trials"), [("linearised", 30), ("miqp", 12)])
+def test_models_of_max_sum_equal_enumeration(method, trials):
+    """With must-keep tokens, quotas and forbidden pairs, which branch and bound leaves to them."""
+    rng = np.random.default_rng(9)
+    infeasible = 0
+    for trial in range(trials):
+        n = int(rng.integers(2, 10))
+        constraints = some_constraints(rng, n) if trial % 3 == 0 else None
+        if trial % 3 == 1:
+            pairs = {tuple(sorted(rng.permutation(n)[:2].tolist())) for _ in range(3)}
+            constraints = Constraints(forbidden_pairs=tuple(sorted(pairs)))
+        problem = some_problem("max-sum", rng, constraints, n)
+        best, answer = best_value(problem), solve(problem, method)
+        check(problem, answer)
+        if best is None:
+            infeasible += 1
+            assert answer.status is Status.INFEASIBLE
+            continue
+        assert answer.status is Status.OPTIMAL
+        assert best - answer.objective <= answer.stats.get("tolerance", 0.0)
+    assert infeasible < trials / 2
+
+
+def test_models_agree_on_max_sum_without_enumeration():
+    """n = 24: three ways to the same optimum; with a forbidden pair, `exact` takes the linearised model."""
+    rng = np.random.default_rng(10)
+    problem = MaxSumDiversity.from_features(rng.normal(size=(24, 4)), 6, relevance=rng.random(24), lam=3.0)
+    answers = [solve(problem, method, time_limit=60) for method in ("branch_and_bound", "linearised", "miqp")]
+    assert [answer.status for answer in answers] == [Status.OPTIMAL] * 3
+    for answer in answers:
+        assert answer.objective == pytest.approx(answers[0].objective, rel=1e-7)
+    i, j = answers[0].kept[:2].tolist()
+    problem.constraints = Constraints(forbidden_pairs=((i, j),))
+    answer = solve(problem, "exact", time_limit=60)
+    check(problem, answer)
+    assert answer.solver == "linearised:cpu"
+    assert answer.objective <= answers[0].objective
