@@ -73,34 +73,38 @@ def page(data: dict[str, Any]) -> str:
     peak = max((record["peak_mb"] for record in records), default=0)
     lines = [
         "Each row holds several problems; seconds are wall-clock on one thread, the median of three runs where a run takes "
-        "less than a second; compilation is not counted. OR-Tools models ran in the same process on the cases named "
-        f"beside them. Measured on {data['date']} at commit `{data['commit']}` on {machine['cpu']}, Python "
-        f"{machine['python']}, {versions}, with {data['load']}; the process peaked at {peak} MB.\n",
-        "| case | target | proved | median, worst s | widest gap left | target met | OR-Tools beside (ours there) |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "less than a second; compilation is not counted. "
+        f"Measured on {data['date']} at commit `{data['commit']}` on {machine['cpu']}, Python {machine['python']}, "
+        f"{versions}, with {data['load']}; the process peaked at {peak} MB.\n",
+        "| case | target | proved | median, worst s | widest gap left | target met |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(_row(floor, own) for floor in FLOORS if (own := _own(records, floor.name))),
+        "\nOR-Tools models in the same process, on some of these problems:\n",
+        "| problem | k | ours, s | model | s |",
+        "| --- | --- | --- | --- | --- |",
+        *(_peer_row(record, _own(records, record["floor"])) for record in records if record["method"] != OWN),
     ]
-    for floor in FLOORS:
-        own = [r for r in records if r["floor"] == floor.name and r["method"] == OWN]
-        if own:
-            lines.append(_row(floor, own, [r for r in records if r["floor"] == floor.name and r["method"] != OWN]))
     return "\n".join(lines) + "\n"
 
 
-def _row(floor: Floor, own: list[Record], peers: list[Record]) -> str:
+def _own(records: list[Record], floor: str) -> list[Record]:
+    return [r for r in records if r["floor"] == floor and r["method"] == OWN]
+
+
+def _row(floor: Floor, own: list[Record]) -> str:
     seconds = [r["seconds"] for r in own]
     open_ = [r for r in own if r["status"] != "optimal"]
     widest = max(open_, key=lambda r: r["gap"] if r["gap"] is not None else float("inf"), default=None)
-    beside = {(r["instance"], r["k"]): r for r in own}
-    models = "; ".join(
-        f"{r['method']} {cell(r)} ({cell(beside.get((r['instance'], r['k'])))}) on {r['instance']}, k = {r['k']}"
-        for r in peers
-    )
-    whole = len(own) == len(floor.cases)
+    met = ("yes" if floor.met(own) else "no") if len(own) == len(floor.cases) else "not all run"
     return (
         f"| {floor.name} | {floor.target} | {len(own) - len(open_)} of {len(floor.cases)} | "
-        f"{median(seconds):.3g}, {max(seconds):.3g} | {_gap(widest)} | "
-        f"{('yes' if floor.met(own) else 'no') if whole else 'not all run'} | {models} |"
+        f"{median(seconds):.3g}, {max(seconds):.3g} | {_gap(widest)} | {met} |"
     )
+
+
+def _peer_row(record: Record, own: list[Record]) -> str:
+    ours = next((r for r in own if (r["instance"], r["k"]) == (record["instance"], record["k"])), None)
+    return f"| {record['instance']}, {record['objective']} | {record['k']} | {cell(ours)} | {record['method']} | {cell(record)} |"
 
 
 def _gap(record: Record | None) -> str:

@@ -1,7 +1,9 @@
 """The study of greedy, local search and optimum: `python -m benchmarks.exact_study [--jobs 2] [--minutes 50] [--busy]`.
 
 Runs what is missing (stop it whenever you like: it goes on where it stopped), adds it to benchmarks/results/study/, and
-writes the tables and figures of docs/study.md. `python -m benchmarks.study.report` does the last step alone.
+writes the tables and figures of docs/study.md. `python -m benchmarks.study.report` does the last step alone. What ran
+lies in runs/study; remove that folder to run everything anew, for instance after a solver has improved, and name the
+methods to run anew with `--methods`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks.study.data import FOLDER, condense
-from benchmarks.study.design import LIMITS, study_plan
+from benchmarks.study.design import LIMITS, METHODS, study_plan
 from benchmarks.study.report import write_report
 from solvers.records import Record, read_records
 from solvers.study import RECORDS, SESSIONS, read_sessions, run_plan
@@ -25,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
+    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated")
     parser.add_argument("--busy", action="store_true", help="say in the data that other work ran beside")
     arguments = parser.parse_args()
     started = time.monotonic()
@@ -36,7 +39,9 @@ def main() -> None:
             raise TimeoutError
 
     try:
-        run_plan(study_plan(), jobs=arguments.jobs, out=RUNNING, resume=True, on_record=progress)
+        run_plan(
+            study_plan(arguments.methods.split(",")), jobs=arguments.jobs, out=RUNNING, resume=True, on_record=progress
+        )
     except (TimeoutError, KeyboardInterrupt):
         print("stopped; the next call goes on from here")
     condense(read_records(RUNNING / RECORDS))

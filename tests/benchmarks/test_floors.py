@@ -67,4 +67,6 @@ def test_one_row_from_run_to_page(monkeypatch):
     facts = {"date": "today", "commit": "abc", "load": "nothing else", "environment": environment(), "records": runs}
     text = page(facts)
     assert "| small | 1 s | 1 of 1 |" in text
-    assert "| yes | node_packing" in text
+    assert "| yes |" in text
+    assert "| mdplib/gkd/15/0, max-min | 4 |" in text
+    assert "| node_packing |" in text
