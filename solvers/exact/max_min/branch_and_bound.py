@@ -34,9 +34,11 @@ PATIENCE, NODES = 3_000, 400  # tabu iterations and search nodes of the first ro
 MORE_PATIENCE, MORE_NODES = 2, 3  # their growth from round to round
 QUICK = 0.5  # seconds: a proof in prospect within this, or within the time already spent, is just done
 STALLED = 2.0  # seconds of search without a proof in prospect before theta' is called in
+ROUND_SHARE = 0.2  # of that time which one search of a round may take
 FIRST_SPLIT, LAST_SPLIT = 0.12, 0.02  # share of the gap that one splitting is to close
 SPLIT_GROWTH = 2.2  # times the effort of a splitting for the next one as far down
 SPLIT_SAFETY = 0.9  # of the next step that the time left seems to allow
+MOST_GROWTH = 1.5  # of one such step over the last
 
 
 def run(problem: Problem, request: Request, certify: bool = False, verify: bool = False) -> Answer:
@@ -179,22 +181,24 @@ class _Proof:
             if seconds < max(QUICK, self._spent):
                 self.refuter.finish(4 * int(expected) + nodes, both=False)
             elif self._spent > min(STALLED, 0.1 * (self._spent + self._left)):
-                if self._groups is None:
-                    self._relax()
-                elif 2 * seconds < self._left < math.inf:
+                groups = self._groups = self._groups or self._relax()
+                if 2 * seconds < self._left < math.inf:
                     self.refuter.finish(int(self._left / 2 * self.refuter.rate), both=False)
                 elif self.theta_bound is not None:
-                    self._split(self._groups)
+                    self._split(groups)
             patience *= MORE_PATIENCE
             nodes *= MORE_NODES
+            if self._groups is None:  # no round may put theta' off for long
+                nodes = min(nodes, max(NODES, int(ROUND_SHARE * STALLED * self.refuter.rate)))
 
-    def _relax(self) -> None:
+    def _relax(self) -> GroupedTokens:
         """Lower the upper end by theta', in a third of the time left or in the time already spent."""
         bracket = self.bracket
         seconds = self._left / 3 if self._left < math.inf else self._spent
         deadline = time.perf_counter() + seconds
-        self._groups = GroupedTokens(bracket.distances, bracket.k, float(bracket.levels[bracket.low + 1]))
-        theta_descent(self._groups, bracket.k, bracket.value, bracket.bound, deadline, self._certified)
+        groups = GroupedTokens(bracket.distances, bracket.k, float(bracket.levels[bracket.low + 1]))
+        theta_descent(groups, bracket.k, bracket.value, bracket.bound, deadline, self._certified)
+        return groups
 
     def _split(self, groups: GroupedTokens) -> None:
         """Lower it further by branching on top of theta', in all the time left or in the time already spent."""
@@ -217,7 +221,7 @@ class _Proof:
             left = self.splitting.deadline - now
             if left <= now - began:
                 return
-            step *= min(1.0, SPLIT_SAFETY * math.log(left / (now - began)) / math.log(SPLIT_GROWTH))
+            step *= min(MOST_GROWTH, SPLIT_SAFETY * math.log(left / (now - began)) / math.log(SPLIT_GROWTH))
 
     def _certified(self, certificate: ThetaCertificate) -> None:
         self.theta_bound = certificate.bound(self.bracket.distances)

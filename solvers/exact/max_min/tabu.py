@@ -14,6 +14,7 @@ from solvers.exact.max_min.compiled import kernel
 
 Short = npt.NDArray[np.int16]
 SLICE = 20_000  # iterations between two looks at the clock
+LATER_STEP = 3  # levels above the best value that a second call tries first
 BLOCKED = np.int16(32_000)
 
 
@@ -144,21 +145,27 @@ class Climber:
     def __init__(self, bracket: Bracket, seed: int) -> None:
         self.bracket = bracket
         self.iterations = 0
+        self._step = 0
         self._random = np.array([np.uint64(seed) * np.uint64(2) + np.uint64(0x9E3779B97F4A7C15)], np.uint64)
 
     def climb(self, patience: int, deadline: float) -> None:
-        """Try thresholds above the best value, each for `patience` iterations, until the next level fails too."""
+        """Try thresholds above the best value, each for `patience` iterations, until the next level fails too.
+
+        The steps are a quarter of the open levels at first; in later calls they start small.
+        """
         bracket = self.bracket
-        step = max(1, (bracket.high - bracket.low) // 4)
+        step = self._step or max(1, (bracket.high - bracket.low) // 4)
         while not bracket.closed and time.perf_counter() < deadline:
             index = min(bracket.low + step, bracket.high - 1)
             tokens = self._attempt(float(bracket.levels[index]), patience, deadline)
             if tokens is not None:
                 bracket.found(tokens)
+                step *= 1 + (self._step > 0)
             elif index == bracket.low + 1:
-                return
+                break
             else:
                 step = max(1, (index - bracket.low) // 3)
+        self._step = LATER_STEP
 
     def _attempt(self, threshold: float, patience: int, deadline: float) -> Int | None:
         """k tokens pairwise at least `threshold` apart, or None when time is up."""
