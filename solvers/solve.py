@@ -36,6 +36,7 @@ def solve(
     time_limit: float | None = None,
     seed: int = 0,
     bound: Effort = "cheap",
+    refine: str | None = None,
     **options: Any,
 ) -> Selection:
     """Choose k tokens and say how good they are.
@@ -55,6 +56,8 @@ def solve(
         milliseconds at n = 576 (`mmdp.certificates.best_certificate`); ``"full"`` takes up to seconds, and also tightens the
         bound of a proving method that was stopped; ``"none"`` leaves the bound infinite. The time does not
         count in `seconds`.
+    refine : ``"leximin"``, ``"cover"`` or ``"max_sum"``: for max-min, whose optimum is an ensemble, go on to the best set
+        by that second criterion among those at least as good (`refined`), in the time that is left (None: 10 s).
     options : of the method, by name; exact methods that can write their proof down have ``certify=True``.
 
     Returns
@@ -64,9 +67,9 @@ def solve(
 
     Raises
     ------
-    ValueError : unknown method, backend or bound, a method that does not take the objective or the constraints, a time
+    ValueError : unknown method, backend, bound or criterion, a method that does not take the objective or the constraints, a time
         limit below 0.
-    TypeError : an option the method does not have.
+    TypeError : an option the method does not have, `refine` for another objective than max-min.
     ImportError : a missing optional dependency, with its pip command.
 
     Examples
@@ -80,6 +83,10 @@ def solve(
         raise ValueError(f"time_limit must be >= 0 seconds, got {time_limit}")
     if bound not in get_args(Effort):
         raise ValueError(f"bound must be one of {', '.join(get_args(Effort))}, got {bound!r}")
+    if refine is not None:
+        from solvers.ensemble.refine import refinable, refined  # late: it solves problems itself
+
+        refinable(problem, refine)
     if method == "auto" and time_limit is None:
         time_limit = AUTO_SECONDS
     solver = find_solver(problem, method, backend)
@@ -88,7 +95,11 @@ def solve(
     started = time.perf_counter()
     answer = run(problem, Request(time_limit, seed, started), **options)
     seconds = time.perf_counter() - started
-    return selection_of(problem, solver.full_name, _bounded(problem, answer, bound), seconds)
+    selection = selection_of(problem, solver.full_name, _bounded(problem, answer, bound), seconds)
+    if refine is None or not len(selection.indices):
+        return selection
+    left = None if time_limit is None else max(0.0, time_limit - selection.seconds)
+    return refined(problem, selection, refine, seed=seed, time_limit=left)
 
 
 def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:

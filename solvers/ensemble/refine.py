@@ -56,12 +56,7 @@ def refined(
     >>> refined(problem, best, "leximin").indices.tolist(), refined(problem, best, "cover").indices.tolist()
     ([0, 2, 4], [0, 2, 4])
     """
-    if not isinstance(problem, MaxMinDiversity):
-        raise TypeError(f"refine is for max-min diversity, whose optimum is an ensemble, got {type(problem).__name__}")
-    if problem.constraints:
-        raise ValueError("refine cannot honour constraints")
-    if criterion not in CRITERIA:
-        raise ValueError(f"refine must be one of {', '.join(CRITERIA)}, got {criterion!r}")
+    problem = refinable(problem, criterion)
     started = time.perf_counter()
     deadline = started + (SECONDS if time_limit is None else time_limit)
     if problem.k < 2 or problem.k == problem.n:
@@ -79,6 +74,17 @@ def refined(
         seconds=selection.seconds + time.perf_counter() - started,
         stats={**selection.stats, "refine": criterion, "refined": how},
     )
+
+
+def refinable(problem: Problem, criterion: str) -> MaxMinDiversity:
+    """The problem, if it can be refined by that criterion; else the errors of `refined`."""
+    if not isinstance(problem, MaxMinDiversity):
+        raise TypeError(f"refine is for max-min diversity, whose optimum is an ensemble, got {type(problem).__name__}")
+    if problem.constraints:
+        raise ValueError("refine cannot honour constraints")
+    if criterion not in CRITERIA:
+        raise ValueError(f"refine must be one of {', '.join(CRITERIA)}, got {criterion!r}")
+    return problem
 
 
 def _best(

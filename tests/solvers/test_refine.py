@@ -101,6 +101,18 @@ def test_the_bound_stays():
     assert answer.objective >= start.objective
 
 
+def test_solve_refines():
+    """`solve(..., refine=...)` is the two steps in one, and refuses what they refuse."""
+    problem = som(12, 0).problem("max-min", 4)
+    answer = solve(problem, "exact", refine="max_sum")
+    assert answer.stats["refine"] == "max_sum"
+    assert answer.indices.tolist() == refined(problem, solve(problem, "exact"), "max_sum").indices.tolist()
+    with pytest.raises(ValueError, match="refine must be one of leximin, cover, max_sum, got 'sum'"):
+        solve(problem, "exact", refine="sum")
+    with pytest.raises(TypeError, match="refine is for max-min diversity"):
+        solve(gaussian(8, 3).problem("conditional-dpp", 3), "exact", refine="cover")
+
+
 def test_nothing_to_choose():
     """One token, and all tokens."""
     for k in (1, 6):
