@@ -12,7 +12,7 @@ from mmdp.checks import as_token
 from solvers import triton_support
 from solvers.answer import Answer, Request
 from solvers.farthest_first import gpu_loop
-from solvers.tensor_gram import cosines, distances
+from solvers.tensor_gram import cosines, distances, score_dtype
 from solvers.tensor_operators import nothing_chosen, operator
 from solvers.tensor_problems import features_on, on_host
 from solvers.tensors import frame, per_sample, refuse_bad_budgets, refuse_bad_token, refuse_bad_values
@@ -112,6 +112,7 @@ def run(problem: MaxMinDiversity, request: Request, start: int | None = None, de
     X = features_on(problem.ground, device)
     if problem.ground.metric != "euclidean":  # cosine and chord order pairs alike
         return on_host(farthest_first(X, problem.k, start=first))
+    X = X.to(score_dtype(X))
     distance = torch.cdist(X, X, compute_mode="donot_use_mm_for_euclid_dist")[None]
     live = torch.ones(distance.shape[:2], dtype=torch.bool, device=X.device)
     begin = None if first is None else per_sample(first, "start", 1, False, X.device)

@@ -23,6 +23,7 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), None]
         ("farthest_first", MaxMinDiversity.from_features(X, 12), {}),
         ("farthest_first", MaxMinDiversity.from_features(X.astype(np.float16), 12, "chordal"), {"start": 4}),
         ("farthest_first", MaxMinDiversity.from_features(X, 12, "euclidean"), {}),
+        ("farthest_first", MaxMinDiversity.from_features(X.astype(np.float16), 12, "euclidean"), {}),
         ("farthest_first", MaxMinDiversity.from_features(X, 12, "euclidean"), {"start": 4}),
         ("greedy_map", ConditionalDPP.from_features(X, 12, RELEVANCE), {}),
         ("greedy_map", ConditionalDPP.from_features(X.astype(np.float32), 12, RELEVANCE, theta=0.99), {}),
@@ -39,6 +40,15 @@ def test_same_selection_as_naive(method, problem, options, device):
     assert answer.indices.tolist() == solve(problem, method, backend="naive", **options).indices.tolist()
     assert answer.solver == f"{method}:gpu"
     assert answer.stats["device"].startswith(device or "")
+
+
+@pytest.mark.parametrize("method", ["rank1", "mmr", "pc_mmr"])
+def test_autocast_reaches_no_problem_either(method):
+    """The rows of the catalogue compute their Gram matrices beside the operators, and as exactly."""
+    problem = ImplicitWeight.from_keys_values(RNG.normal(size=(2, 90, 8)), RNG.normal(size=(2, 90, 8)), 40)
+    expected = solve(problem, method, backend="gpu", device="cpu").indices.tolist()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert solve(problem, method, backend="gpu", device="cpu").indices.tolist() == expected
 
 
 @pytest.mark.parametrize("k", [0, 8, 13])
