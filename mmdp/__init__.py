@@ -1,5 +1,6 @@
 """What is asked, and what can be proved: ground sets, objectives, bounds, guarantees, instances."""
 
+from mmdp.bound_path import bound_path
 from mmdp.bounds import upper_bounds
 from mmdp.certify import CertificateError, check
 from mmdp.constraints import Constraints
@@ -22,6 +23,7 @@ __all__ = [
     "Problem",
     "Selection",
     "Status",
+    "bound_path",
     "check",
     "optimality_gap",
     "upper_bounds",

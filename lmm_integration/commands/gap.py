@@ -10,14 +10,25 @@ import typer
 from lmm_integration.commands import arguments
 from lmm_integration.commands.arguments import Jobs, Json, Seed, names, print_json, seconds, whole_numbers
 
+BUDGETS = "16,64"
+
 
 def gap(
     tokens: Annotated[str, typer.Option(help="Instances or token files, comma-separated.")] = arguments.TOKENS,
-    k: Annotated[str, typer.Option("--k", help="Budgets, comma-separated.")] = "16,64",
+    k: Annotated[
+        str | None, typer.Option("--k", help="Budgets, comma-separated; by default 16,64, or all with --k-path.")
+    ] = None,
     objectives: Annotated[str, typer.Option(help="Objectives, comma-separated.")] = arguments.OBJECTIVES,
     methods: Annotated[
-        str, typer.Option(help="name, name:backend or name:backend:dtype, comma-separated.")
-    ] = arguments.METHODS,
+        str | None,
+        typer.Option(
+            help="name, name:backend or name:backend:dtype, comma-separated; by default greedy,local_search,exact, "
+            "or greedy with --k-path."
+        ),
+    ] = None,
+    k_path: Annotated[
+        bool, typer.Option("--k-path", help="One run of each method against the bounds of every budget, and a plot.")
+    ] = False,
     time_limit: Annotated[float, seconds("--time-limit", "For each run.")] = 10.0,
     seed: Seed = 0,
     jobs: Jobs = arguments.JOBS,
@@ -30,11 +41,26 @@ def gap(
 
     if resume and out is None:
         raise ValueError("--resume needs --out, the folder to go on in")
+    if k_path:
+        from lmm_integration.commands.k_path import show_paths
+
+        if resume:
+            raise ValueError("--k-path has nothing to resume")
+        show_paths(
+            names(tokens, "--tokens"),
+            names(objectives, "--objectives"),
+            None if k is None else whole_numbers(k, "--k"),
+            names(methods or "greedy", "--methods"),
+            seed=seed,
+            out=out,
+            json=json,
+        )
+        return
     plan = plan_study(
         names(tokens, "--tokens"),
         names(objectives, "--objectives"),
-        whole_numbers(k, "--k"),
-        names(methods, "--methods"),
+        whole_numbers(k or BUDGETS, "--k"),
+        names(methods or arguments.METHODS, "--methods"),
         time_limit=time_limit,
         seed=seed,
     )

@@ -8,7 +8,6 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from mmdp.bounds.capped_simplex import largest_sum, project_capped_simplex
 from mmdp.bounds.colouring import Colouring, best_colouring, coarse_colouring, threshold_above
 from mmdp.bounds.ddfact import ddfact_bound
 from mmdp.bounds.max_min import farthest_first_picks, simplex_bound
@@ -16,6 +15,7 @@ from mmdp.bounds.rank1 import LARGE, qp_bound, sdp_bound
 from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.certificates.colouring import ColouringCertificate
+from mmdp.certificates.convex_point import convex_point
 from mmdp.certificates.ddfact import DDFactCertificate
 from mmdp.certificates.plain import (
     HadamardCertificate,
@@ -32,7 +32,6 @@ from mmdp.problem import Problem
 Effort = Literal["none", "cheap", "full"]
 NARROW = 128  # width of features up to which a few steps of the factorisation bound are cheap
 FEW_STEPS = 5
-DESCENT = 20
 COLOURINGS = 4
 
 
@@ -90,7 +89,7 @@ def _candidates(problem: Problem, full: bool) -> Iterator[Certificate]:
         if isinstance(problem, MaxSumDiversity):
             yield RowSumCertificate()
         form = CardinalityBQP.unconstrained(problem)
-        yield _convex(form)
+        yield QPCertificate(form.shift, convex_point(form.Q, form.shift, form.m))
         if full:
             bounds = [qp_bound, sdp_bound] if problem.n <= LARGE else [qp_bound]
             relaxations = [bound(form.Q, problem.n - form.m) for bound in bounds]
@@ -121,27 +120,3 @@ def _coarse(problem: MaxMinDiversity) -> Iterator[ColouringCertificate]:
     colouring = coarse_colouring(distances, k, low, high, COLOURINGS)
     if colouring is not None:
         yield _certificate(colouring)
-
-
-def _convex(form: CardinalityBQP) -> QPCertificate:
-    """A few projected gradient steps on the form with its own shift, which leaves it convex. O(n^2) a step."""
-    A, shift, m = form.Q - np.diag(form.shift), form.shift, form.m
-    x = np.full(len(A), m / len(A))
-    Ax = A @ x
-    best, best_x = -math.inf, x
-    steepest = max(2 * float(np.abs(A).sum(axis=1).max()), float(np.abs(shift).max()), np.finfo(float).tiny)
-    step = 1.0 / steepest
-    for _ in range(DESCENT):
-        gradient = 2 * Ax + shift
-        bound = -float(x @ Ax) - largest_sum(-gradient, m)
-        if bound > best:
-            best, best_x = bound, x
-        direction = project_capped_simplex(x - step * gradient, m) - x
-        Ad = A @ direction
-        slope, curvature = float(gradient @ direction), float(direction @ Ad)
-        if slope >= 0:
-            break
-        length = min(1.0, -slope / (2 * curvature)) if curvature > 0 else 1.0
-        step = float(direction @ direction) / (2 * curvature) if curvature > 0 else step
-        x, Ax = x + length * direction, Ax + length * Ad
-    return QPCertificate(shift, best_x)
