@@ -211,9 +211,10 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             )
         with torch.no_grad():
             new = inner.begin(given)
+        new["disable_compile"] = True  # hooks must run, and layers change length
         self._inside = True
         try:
-            out = generate(**new, disable_compile=True)  # hooks must run, and layers change length
+            out = generate(**new)
         finally:
             self._inside = False
             stages = inner.end()

@@ -139,7 +139,8 @@ class LayerPruning:
                 states = self._prefill(flow, flow.stages, index, states, kwargs)
             elif index in flow.cuts:
                 past = int(flow.cache.get_seq_length(index))
-                flow.cuts[index] = torch.cat([flow.cuts[index][:, :past].to(states.device), flow.real], dim=1)
+                before = flow.cuts[index][:, :past].to(states.device)
+                flow.cuts[index] = torch.cat([before, flow.real.to(states.device)], dim=1)
                 self._behind_cut(flow, index, states, kwargs)
             return (states, *args[1:]), kwargs
 
@@ -157,7 +158,7 @@ class LayerPruning:
                 if flow.cache is not None:
                     self._cuts[flow.cache] = flow.cuts
                 self._behind_cut(flow, index, states, kwargs)
-            stages.columns[index] = states.shape[1]
+            stages.columns[index] = states.shape[1] - stages.written(flow.real)
         if (reader := self._row_readers.get(index)) is not None and not stages.selected(index + 1):
             with torch.no_grad(), stages.timed():
                 every = stages.repeats(states)  # beams of a sample read the same prompt

@@ -16,7 +16,7 @@ from lmm_integration.decoder.places import Places
 from lmm_integration.decoder.reader import LayerReader
 from lmm_integration.layer_tokens import LayerPruner, LayerTokens
 from lmm_integration.scene import Scene
-from lmm_integration.tokens import check_choice
+from lmm_integration.tokens import Merged, check_choice
 from lmm_integration.units import BudgetScope, Unit, gather, per_image, units
 
 
@@ -46,10 +46,8 @@ class Stages:
         self.newline = adapter.newline
         self.units = units(scene.layouts, scene.samples, scope, adapter.newline)
         sizes = [len(unit.token) for unit in self.units]
-        depth = len(decoder.layers)
         spend = budgets(keep, sizes, [unit.sample for unit in self.units])
-        plans = [pruner.kept(n, k, depth) for n, k in zip(sizes, spend, strict=True)]
-        self.plan = dict(zip(pruner.layers(depth), zip(*plans, strict=True), strict=True))
+        self.plan = plan(pruner, len(decoder.layers), sizes, spend)
         self.requires = frozenset(getattr(pruner, "requires", frozenset()))
         self.kept: dict[int, list[Tensor]] = {}
         self.columns: dict[int, int] = {}
@@ -74,6 +72,10 @@ class Stages:
     def prompt(self, places: Places) -> Tensor:
         """(B, n) bool: the places that hold a token of the prompt; candidates of assisted decoding may follow it."""
         return places.valid & (places.column < self.scene.ids.shape[1])
+
+    def written(self, real: Tensor) -> int:
+        """Columns of a (B, L) forward call that stand behind the prompt: candidates, or what was generated so far."""
+        return real.shape[1] - self.scene.ids.shape[1]
 
     @torch.no_grad()
     def stays(
@@ -106,8 +108,7 @@ class Stages:
             stays[where] = False
             stays[where[kept]] = True
         prompt = stays.view(rows, length).repeat_interleave(every, 0).to(real.device)
-        new = real.shape[1] - length  # generated in earlier steps, without a cache
-        return torch.cat([prompt, prompt.new_ones(len(prompt), new)], dim=1) & real
+        return torch.cat([prompt, prompt.new_ones(len(prompt), self.written(real))], dim=1) & real
 
     def _choose(
         self,
@@ -129,8 +130,10 @@ class Stages:
         )
         k = [min(m, n) for m, n in zip(self.plan[layer], tokens.sizes, strict=True)]
         choices = self.pruner.select(tokens, k)
+        name = type(self.pruner).__name__
+        if any(isinstance(choice, Merged) for choice in choices):
+            raise TypeError(f"{name}.select must give indices: inside the model tokens are dropped, not merged")
         if len(choices) != len(self.units):
-            name = type(self.pruner).__name__
             raise ValueError(f"{name}.select must give {len(self.units)} choices, got {len(choices)}")
         chosen = [check_choice(c, n, m, self.pruner) for c, n, m in zip(choices, tokens.sizes, k, strict=True)]
         self._alive = [alive[picks.sort().values] for alive, picks in zip(self._alive, chosen, strict=True)]
@@ -184,3 +187,17 @@ class Stages:
         columns = places.column[unit.sample, prompt]
         behind = prompt[columns > pictures.max()]
         return behind if len(behind) else prompt[~torch.isin(columns, pictures)]
+
+
+def plan(pruner: LayerPruner, depth: int, sizes: Sequence[int], budgets: Sequence[int]) -> dict[int, list[int]]:
+    """Stage -> per unit, how many tokens stay; ValueError when a pruner breaks its contract."""
+    layers = pruner.layers(depth)
+    stays: dict[int, list[int]] = {layer: [] for layer in layers}
+    for n, budget in zip(sizes, budgets, strict=True):
+        kept = pruner.kept(n, budget, depth)
+        if len(kept) != len(layers) or min(kept) < 0:
+            name = type(pruner).__name__
+            raise ValueError(f"{name}.kept must give {len(layers)} numbers >= 0, one per stage, got {kept}")
+        for layer, k in zip(layers, kept, strict=True):
+            stays[layer].append(k)
+    return stays

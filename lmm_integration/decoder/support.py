@@ -24,6 +24,8 @@ def decoder_of(model: Any, *, reads_attention: bool) -> Any:
     windowed = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
     if set(getattr(config, "layer_types", None) or [windowed]) != {"full_attention"}:
         raise TypeError(f"{name} has layers that do not attend to the whole prompt, which pruning inside cannot serve")
+    if hasattr(decoder, "_deepstack_process"):
+        raise TypeError(f"{name} adds pictures to its states between layers, which pruning inside cannot serve")
     if reads_attention:
         attention: Any = getattr(layers[0], "self_attn", None)
         missing = [part for part in PROJECTIONS if not hasattr(attention, part)]

@@ -480,6 +480,43 @@ def test_bad_pruners_and_budgets_are_refused_in_one_sentence(tiny, case):
         model(**tiny.batch(model, (1,)))
 
 
+def test_stats_count_the_prompt_alone(tiny):
+    """Columns per layer are the same with and without a cache, and with candidates behind the prompt."""
+    model = tiny.model("llava")
+    inputs = tiny.batch(model, (1,))
+    found = []
+    with prune(model, Loudest((1, 6), (2, 3)), keep=6) as pruning:
+        for options in ({}, {"use_cache": False}, {"prompt_lookup_num_tokens": 2}, {"disable_compile": True}):
+            model.generate(**inputs, **GREEDY, **options)
+            found.append(pruning.stats.layer_tokens)
+    length = inputs["input_ids"].shape[1]
+    assert found == [(length, length - 10, length - 13)] * 4
+
+
+def test_plans_and_merges_that_no_layer_can_follow_are_refused(tiny):
+    """One number per stage, and indices."""
+    from lmm_integration.tokens import Merged
+
+    class Short(Loudest):
+        def kept(self, n, budget, depth):
+            return (budget,)
+
+    class Merging(Loudest):
+        def select(self, tokens, k):
+            return [
+                Merged(x[:m], torch.arange(m), torch.full((len(x),), -1))
+                for x, m in zip(tokens.features, k, strict=True)
+            ]
+
+    model = tiny.model("llava")
+    inputs = tiny.batch(model, (1,))
+    message = r"Short\.kept must give 2 numbers >= 0, one per stage, got \(4,\)"
+    with prune(model, Short((1, 4), (2, 3)), keep=4, strict=False), pytest.raises(ValueError, match=message):
+        model(**inputs)
+    with prune(model, Merging((1, 4)), keep=4, strict=False), pytest.raises(TypeError, match="dropped, not merged"):
+        model(**inputs)
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [(torch.arange(3), "must give 4 of 16 tokens, got 3"), (torch.arange(4.0), "int64")],
@@ -525,6 +562,10 @@ def test_decoders_that_cannot_be_pruned_are_refused(tiny):
     windowed.config.text_config.layer_types = ["full_attention", "sliding_attention", "full_attention"]
     with pytest.raises(TypeError, match="do not attend to the whole prompt"):
         prune(windowed, Loudest((1, 4)), keep=4)
+    stacked = tiny.fresh("llava")
+    stacked.get_decoder()._deepstack_process = None
+    with pytest.raises(TypeError, match="adds pictures to its states between layers"):
+        prune(stacked, Loudest((1, 4)), keep=4)
     fused = tiny.fresh("llava")
     del fused.get_decoder().layers[0].self_attn.q_proj
     with pytest.raises(TypeError, match="not like Llama's: no q_proj"):
