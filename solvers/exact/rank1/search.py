@@ -22,7 +22,7 @@ STARTS = 20  # swap searches before the proof
 POLISH = 50  # nodes between two swap searches from the relaxed point
 REFRESH = 0.95  # a shift is improved once this share of its coordinates is free
 ROOT_STEPS, ROOT_PATIENCE = 60, 6  # Newton steps at the root; how many may pass with little gain
-NODE_STEPS, NODE_PATIENCE = 4, 2
+NODE_STEPS, NODE_PATIENCE = 2, 1  # more of them shrink the reduced costs, and the trees grow
 
 
 class Search:
