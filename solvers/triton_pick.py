@@ -37,10 +37,10 @@ def real_tokens(valid, i, n, HAS_VALID: tl.constexpr):
 @triton.jit
 def budget_of(budgets, sample, width, real, HAS_BUDGETS: tl.constexpr):
     """How many tokens the sample keeps."""
-    budget = width
-    if HAS_BUDGETS:
-        budget = tl.minimum(budget, tl.maximum(tl.load(budgets + sample), 0).to(tl.int32))
-    return tl.minimum(budget, tl.sum(real.to(tl.int32), axis=0))
+    budget = tl.sum(real.to(tl.int32), axis=0)
+    if HAS_BUDGETS:  # cut in 64 bits: 32 could wrap to anything
+        budget = tl.minimum(budget, tl.maximum(tl.load(budgets + sample), 0)).to(tl.int32)
+    return tl.minimum(budget, width)
 
 
 @triton.jit

@@ -306,6 +306,15 @@ def test_unchecked_values_that_are_not_finite_come_last(door):
     assert choose(door, tensors(data), 15, check=False).tolist() == expected.tolist()
 
 
+@doors
+def test_unchecked_budgets_are_cut(door):
+    """With check=False a budget below 0 keeps nothing, one above the width the width, however large."""
+    data = tensors(sample(12, 19, (4,)))
+    budgets = torch.tensor([-3, 2**32 + 1, 2**40, 5], device=DEVICE)
+    chosen = choose(door, data, budgets, width=6, check=False)
+    assert chosen.tolist() == choose(door, data, [0, 6, 6, 5]).tolist()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @doors
 def test_autocast_changes_nothing(door, dtype):
