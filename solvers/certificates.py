@@ -5,25 +5,28 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from mmdp.certificates import Certificate, certificate_class
+from mmdp.certificates import KINDS, Certificate
 
 # kind -> module:class, named and not imported: their verifiers are compiled
 TREES = {
     "clique-tree": "solvers.exact.max_min.tree_log:CliqueTree",
+    "log-det-tree": "solvers.exact.log_det.tree_log:LogDetTree",
     "rank1-tree": "solvers.exact.rank1.tree_log:Rank1Tree",
 }
 
 
 def certificate_kind(kind: str) -> type[Certificate]:
-    """The class of any kind, for `mmdp.certificates.load`.
+    """The class of any kind, for `mmdp.certificates.load`; ValueError for an unknown one.
 
     Examples
     --------
     >>> certificate_kind("theta").__name__
     'ThetaCertificate'
     """
+    if kind in KINDS:
+        return KINDS[kind]
     if kind not in TREES:
-        return certificate_class(kind)
+        raise ValueError(f"unknown kind of certificate {kind!r}; there are {', '.join([*KINDS, *TREES])}")
     module, _, name = TREES[kind].partition(":")
     found: Any = getattr(importlib.import_module(module), name)
     if not (isinstance(found, type) and issubclass(found, Certificate) and found.kind == kind):

@@ -4,7 +4,7 @@ from mmdp.certificates.angle import AngleCertificate
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.certificates.colouring import ColouringCertificate
 from mmdp.certificates.ddfact import DDFactCertificate
-from mmdp.certificates.file import Claim, certificate_class, load, save
+from mmdp.certificates.file import KINDS, Claim, load, save
 from mmdp.certificates.plain import (
     HadamardCertificate,
     OnlyChoiceCertificate,
@@ -17,6 +17,7 @@ from mmdp.certificates.qp import QPCertificate
 from mmdp.certificates.theta import ThetaCertificate
 
 __all__ = [
+    "KINDS",
     "AngleCertificate",
     "Certificate",
     "CertificateError",
@@ -32,7 +33,6 @@ __all__ = [
     "SpectralCertificate",
     "ThetaCertificate",
     "best_certificate",
-    "certificate_class",
     "load",
     "save",
 ]

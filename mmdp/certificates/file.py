@@ -112,7 +112,7 @@ def load(path: str | Path, *, resolve: Callable[[str], type[Certificate]] = cert
     Parameters
     ----------
     path : a file of `save`.
-    resolve : from the kind of a certificate to its class; `solvers.certificates.certificate_class` also knows the
+    resolve : from the kind of a certificate to its class; `solvers.certificates.certificate_kind` also knows the
         kinds of the exact solvers.
 
     Raises
