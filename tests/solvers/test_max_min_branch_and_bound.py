@@ -104,17 +104,19 @@ def test_theta_and_splitting_never_refute_what_is_reached(seed):
     assert optimum < lowest < bound
 
 
-def test_grouping_keeps_the_bound_valid(monkeypatch):
+def test_grouping_keeps_the_bound_valid():
     """More tokens than theta' takes as they are: near-duplicates share a group, and the certificate still checks."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(60, 4))
     X = np.repeat(centres, 2, axis=0) + 1e-4 * rng.normal(size=(120, 4))
-    monkeypatch.setattr(theta, "MOST_GROUPS", 80)
     problem = MaxMinDiversity.from_features(X, 12)
     optimum = solve(problem, "branch_and_bound").objective
-    bound, certificate = theta.theta_bound(problem.distances, 12, optimum, float(problem.distances.max()))
-    assert certificate.groups.max() < 80
-    assert optimum < certificate.verify(problem) == bound
+    groups, found = theta.GroupedTokens(problem.distances, 12, optimum, 80), []
+    top = float(problem.distances.max())
+    lowest = theta.theta_descent(groups, 12, optimum, top, math.inf, found.append)
+    assert len(found[-1].multiplier) == 80
+    assert optimum <= lowest < found[-1].threshold < top
+    assert optimum < found[-1].verify(problem) < top
 
 
 def test_heuristics_stop_when_the_dual_bound_closes():

@@ -24,7 +24,7 @@ from solvers.exact.max_min.bracket import Bracket
 from solvers.exact.max_min.refuter import Refuter
 from solvers.exact.max_min.splitting import Splitting
 from solvers.exact.max_min.tabu import Climber, farthest_first_starts
-from solvers.exact.max_min.theta import GroupedTokens, close_pairs, theta_descent
+from solvers.exact.max_min.theta import MOST_GROUPS, GroupedTokens, close_pairs, theta_descent
 from solvers.exact.max_min.theta_prime import ThetaPrime
 from solvers.exact.max_min.tree_writer import TreeWriter
 from solvers.exact.options import yes_or_no
@@ -34,6 +34,7 @@ PATIENCE, NODES = 3_000, 400  # tabu iterations and search nodes of the first ro
 MORE_PATIENCE, MORE_NODES = 2, 3  # their growth from round to round
 QUICK = 0.5  # seconds: a proof in prospect within this, or within the time already spent, is just done
 STALLED = 2.0  # seconds of search without a proof in prospect before theta' is called in
+LONG = 15.0  # seconds for theta' that pay off with more groups of tokens
 ROUND_SHARE = 0.2  # of that time which one search of a round may take
 FIRST_SPLIT, LAST_SPLIT = 0.12, 0.02  # share of the gap that one splitting is to close
 SPLIT_GROWTH = 2.2  # times the effort of a splitting for the next one as far down
@@ -196,7 +197,8 @@ class _Proof:
         bracket = self.bracket
         seconds = self._left / 3 if self._left < math.inf else self._spent
         deadline = time.perf_counter() + seconds
-        groups = GroupedTokens(bracket.distances, bracket.k, float(bracket.levels[bracket.low + 1]))
+        most = MOST_GROUPS if seconds < LONG else 2 * MOST_GROUPS
+        groups = GroupedTokens(bracket.distances, bracket.k, float(bracket.levels[bracket.low + 1]), most)
         theta_descent(groups, bracket.k, bracket.value, bracket.bound, deadline, self._certified)
         return groups
 
