@@ -56,8 +56,9 @@ class HadamardCertificate(Certificate):
     kind: ClassVar[str] = "hadamard"
 
     def verify(self, problem: Problem) -> float:
-        """The sum of the k largest log L_ii. O(n) beyond the kernel."""
-        return hadamard_bound(np.diag(np.diag(dpp_of(problem, self.kind).kernel)), problem.k)
+        """The sum of the k largest log L_ii. O(n log n + k^3) beyond the kernel."""
+        largest = np.sort(np.diag(dpp_of(problem, self.kind).kernel))[problem.n - problem.k :]
+        return hadamard_bound(np.diag(largest), problem.k)  # only these count, and a small matrix is checked sooner
 
 
 @dataclass(frozen=True, eq=False)
