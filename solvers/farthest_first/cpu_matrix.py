@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from mmdp.ground_set import SNAP
-from solvers.lazy.compiled import kernel, reduction
-from solvers.lazy.queue import first_equal
+from solvers.lazy.compiled import kernel
+from solvers.lazy.extremes import first_equal, largest
 
 
 @kernel
@@ -22,15 +22,11 @@ def snap(cosines: Any) -> None:
                 row[j] = one
 
 
-@reduction
-def farther(near: Any, row: Any) -> Any:
-    """Raise (n,) similarities to those of a row; return the lowest of them."""
-    least = max(near[0], row[0])
-    for i in range(len(near)):
-        value = max(near[i], row[i])
-        near[i] = value
-        least = min(least, value)
-    return least
+@kernel
+def fall(score: Any, row: Any) -> None:
+    """Lower (n,) scores to minus the similarities of a row."""
+    for i in range(len(score)):
+        score[i] = -row[i] if -row[i] < score[i] else score[i]
 
 
 @kernel
@@ -54,10 +50,9 @@ def isolated_in(similarity: Any, live: Any) -> int:
 def matrix_traverse(similarity: Any, live: Any, chosen: Any, done: int) -> None:
     """Fill `chosen` from place `done` >= 1 on; live tokens only, at least as many as places. Time O(n k)."""
     infinite = similarity.dtype.type(np.inf)
-    near = np.where(live, -infinite, infinite)
-    least = -infinite
+    score = np.where(live, infinite, -infinite)
     for s in range(len(chosen)):
         if s >= done:
-            chosen[s] = first_equal(near, least)
-        near[chosen[s]] = infinite
-        least = farther(near, similarity[chosen[s]])
+            chosen[s] = first_equal(score, largest(score))
+        score[chosen[s]] = -infinite
+        fall(score, similarity[chosen[s]])

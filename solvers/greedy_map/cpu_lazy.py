@@ -4,6 +4,10 @@ The factor is that of the cosines: row i of it, once complete, holds the coordin
 orthonormal basis of the chosen ones, and `rest` what they leave unexplained. The conditional variance r_i^2 rest_i only
 falls, so an unfinished row gives an upper bound. Rows fill from left to right, which is how lazy and fast greedy fit
 together :cite:p:`hemmi2022lazy`.
+
+Rows are extended by aligned blocks of four entries and four tokens at a time, because a 4 x 4 tile of products costs
+little more than a single row of it. Nothing is wasted on that: in a step one token is brought up to date first, and a
+token whose bound is not below the score of that one has to be looked at in any case.
 """
 
 from __future__ import annotations
@@ -13,18 +17,90 @@ from typing import Any
 import numpy as np
 
 from solvers.greedy_map.naive import PIVOT
-from solvers.lazy.compiled import kernel, reduction
-from solvers.lazy.queue import block_maxima, highest, lower
-from solvers.lazy.tiles import tile_1x4
+from solvers.lazy.compiled import inlined, kernel
+from solvers.lazy.extremes import first_equal, largest
+from solvers.lazy.queue import gather, sort_by_block
+from solvers.lazy.tiles import tile_1x4, tile_2x4, tile_4x1, tile_4x4
+
+WIDE = 4  # entries of a block
 
 
-@reduction
-def inner(a: Any, b: Any) -> Any:
-    """<a, b> of two vectors of one length, the same for equal vectors."""
-    total = a.dtype.type(0)
-    for z in range(len(a)):
-        total += a[z] * b[z]
-    return total
+@inlined
+def products(X: Any, i: Any, count: int, Y: Any, j: Any, columns: int, width: int, out: Any) -> None:
+    """Write <X[i[a]], Y[j[q]]> up to column `width` to out[4 a + q], for a < `count` and q < `columns` at least."""
+    if count > 2 and columns == 1:
+        column = tile_4x1(X, i, Y, (j[0],), width)
+        out[0], out[4], out[8], out[12] = column
+    elif count > 2:
+        square = tile_4x4(X, i, Y, j, width)
+        for z in range(16):
+            out[z] = square[z]
+    elif count == 2:
+        pair = tile_2x4(X, (i[0], i[1]), Y, j, width)
+        for z in range(8):
+            out[z] = pair[z]
+    else:
+        row = tile_1x4(X, (i[0],), Y, j, width)
+        for z in range(4):
+            out[z] = row[z]
+
+
+@inlined
+def extend(
+    X: Any,
+    inverse: Any,
+    factor: Any,
+    length: Any,
+    rest: Any,
+    chosen: Any,
+    corners: Any,
+    tokens: Any,
+    count: int,
+    block: int,
+    size: int,
+    out: Any,
+    before: Any,
+) -> None:
+    """Fill the block of the rows of up to four tokens as far as the first `size` chosen tokens go."""
+    start = WIDE * block
+    columns = min(WIDE, size - start)
+    last = count - 1
+    i = (tokens[0], tokens[min(1, last)], tokens[min(2, last)], tokens[last])
+    last = size - 1
+    j = (chosen[start], chosen[min(start + 1, last)], chosen[min(start + 2, last)], chosen[min(start + 3, last)])
+    products(X, i, count, X, j, columns, X.shape[1], out)
+    products(factor, i, count, factor, j, columns, start, before)
+    t, zero = corners[block], X.dtype.type(0)
+    a0, a1, a2, a3 = inverse[j[0]], inverse[j[1]], inverse[j[2]], inverse[j[3]]
+    for a in range(count):
+        row, own = factor[i[a]], inverse[i[a]]
+        x0 = out[4 * a] * (own * a0) - before[4 * a]
+        x1 = out[4 * a + 1] * (own * a1) - before[4 * a + 1]
+        x2 = out[4 * a + 2] * (own * a2) - before[4 * a + 2]
+        x3 = out[4 * a + 3] * (own * a3) - before[4 * a + 3]
+        e0 = t[0] * x0
+        e1 = t[4] * x0 + t[5] * x1
+        e2 = t[8] * x0 + t[9] * x1 + t[10] * x2
+        e3 = t[12] * x0 + t[13] * x1 + t[14] * x2 + t[15] * x3
+        row[start], row[start + 1], row[start + 2], row[start + 3] = e0, e1, e2, e3
+        first, left = length[i[a]] - start, rest[i[a]]
+        left -= e0 * e0 if first == 0 else zero
+        left -= e1 * e1 if first <= 1 < columns else zero
+        left -= e2 * e2 if first <= 2 < columns else zero
+        left -= e3 * e3 if first <= 3 < columns else zero
+        rest[i[a]], length[i[a]] = left, start + columns
+
+
+@kernel
+def turn_corner(row: Any, place: int, pivot: Any, corner: Any) -> None:
+    """Add the row of a chosen token to the inverse of the triangle that its block of the factor has on the diagonal."""
+    q, start = place % WIDE, place // WIDE * WIDE
+    corner[WIDE * q + q] = pivot
+    for p in range(q):
+        total = row.dtype.type(0)
+        for r in range(p, q):
+            total += row[start + r] * corner[WIDE * r + p]
+        corner[WIDE * q + p] = -pivot * total
 
 
 @kernel
@@ -32,47 +108,64 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
     """Fill `chosen` with greedy picks; return how many there are, and whether that is all there are to be had.
 
     `weight` is (n,) squared relevance, 0 for tokens that are not candidates. It stops early when no token passes the
-    pivot, or when the work exceeds `effort` products. Time O(n k (d + k)) at worst, memory O(n k).
+    pivot, or when the work exceeds `effort` tiles of 16 products. Time O(n k (d + k)) at worst, memory O(n k).
     """
     n, k = len(X), len(chosen)
     number = X.dtype.type
-    factor = np.empty((n, k), X.dtype)
+    none = number(-np.inf)
+    factor = np.empty((n, k + WIDE), X.dtype)
     length = np.zeros(n, np.int32)  # how far each row of the factor is filled
     rest = np.ones(n, X.dtype)
-    pivots = np.empty(k, X.dtype)
-    score = np.where(weight > 0, weight, number(-np.inf))
-    top = block_maxima(score)
+    corners = np.zeros((k // WIDE + 1, WIDE * WIDE), X.dtype)
+    score = np.where(weight > 0, weight, none)
+    stale, ordered, places = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(k // WIDE + 2, np.int64)
+    group, out, before = np.empty(4, np.int64), np.empty(4 * WIDE, X.dtype), np.empty(4 * WIDE, X.dtype)
+    second = -1  # a token that was good and up to date in the step before
     work = 0.0
     for s in range(k):
-        best = number(-np.inf)
+        leader = second if second >= 0 and score[second] > none else first_equal(score, largest(score))
+        second = -1
+        group[0] = leader
+        while length[leader] < s and score[leader] > none:
+            extend(X, inverse, factor, length, rest, chosen, corners, group, 1, length[leader] // WIDE, s, out, before)
+            score[leader] = weight[leader] * rest[leader] if rest[leader] > number(PIVOT) else none
+            work += 0.5
         while True:
-            i = highest(score, top)
-            if score[i] == -np.inf:
-                return s, True
-            u = int(length[i])
-            if u == s:
+            count = gather(score, length, s, score[leader], stale)
+            if not count:
                 break
-            left, value = rest[i], score[i]
-            row = factor[i]
-            while u < s and value >= best:
-                last = s - 1
-                j = (chosen[u], chosen[min(u + 1, last)], chosen[min(u + 2, last)], chosen[min(u + 3, last)])
-                products = tile_1x4(X, (i,), X, j)
-                for q in range(min(4, s - u)):
-                    cosine = products[q] * (inverse[i] * inverse[j[q]])
-                    entry = (cosine - inner(row[: u + q], factor[j[q]][: u + q])) * pivots[u + q]
-                    row[u + q] = entry
-                    left -= entry * entry
-                u = min(u + 4, s)
-                work += 1
-                value = weight[i] * left if left > number(PIVOT) else number(-np.inf)
-            rest[i], length[i] = left, u
-            lower(score, top, i, value)
-            if u == s:
-                best = max(best, value)
+            sort_by_block(stale, count, length, WIDE, places, ordered)
+            a = 0
+            while a < count:
+                block = length[ordered[a]] // WIDE
+                size = 0
+                while a < count and size < 4 and length[ordered[a]] // WIDE == block:
+                    if score[ordered[a]] >= score[leader]:
+                        group[size] = ordered[a]
+                        size += 1
+                    a += 1
+                if not size:
+                    continue
+                wanted = 4
+                while wanted == 4:  # a full tile of rows that are in the cache goes on
+                    extend(X, inverse, factor, length, rest, chosen, corners, group, size, block, s, out, before)
+                    work += 1
+                    block += 1
+                    wanted = 0
+                    for g in range(size):
+                        i = group[g]
+                        score[i] = weight[i] * rest[i] if rest[i] > number(PIVOT) else none
+                        if length[i] < s:
+                            wanted += score[i] >= score[leader]
+                        elif score[i] > score[leader] or (score[i] == score[leader] and i < leader):
+                            leader, second = i, leader
+                        elif second < 0 or score[i] > score[second]:
+                            second = i
+        if score[leader] == none:
+            return s, True
         if work > effort:
             return s, False
-        chosen[s] = i
-        pivots[s] = number(1) / np.sqrt(rest[i])
-        lower(score, top, i, number(-np.inf))
+        chosen[s] = leader
+        turn_corner(factor[leader], s, number(1) / np.sqrt(rest[leader]), corners[s // WIDE])
+        score[leader] = none
     return k, True

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from solvers.lazy.compiled import kernel
-from solvers.lazy.queue import first_equal, largest
+from solvers.lazy.extremes import first_equal, largest
 
 
 @kernel

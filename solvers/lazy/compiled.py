@@ -19,3 +19,8 @@ def kernel(function: Function) -> Function:
 def reduction(function: Function) -> Function:
     """The same for a loop over one array whose order does not matter, so that it is vectorised. No NaN may come in."""
     return cast(Function, njit(cache=True, nogil=True, error_model="numpy", fastmath=UNORDERED)(function))
+
+
+def inlined(function: Function) -> Function:
+    """The same for a small function of many arrays, for which a call would cost as much as its work."""
+    return cast(Function, njit(inline="always", error_model="numpy")(function))

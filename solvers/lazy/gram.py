@@ -35,7 +35,7 @@ def gram(X: Any, live: Any) -> Any:
             i = four(tokens, a)
             for b in range(max(start, a), stop, 4):
                 j = four(tokens, b)
-                products = tile_4x4(X, i, X, j)
+                products = tile_4x4(X, i, X, j, X.shape[1])
                 for p in range(4):
                     for q in range(4):
                         G[i[p], j[q]] = products[4 * p + q]

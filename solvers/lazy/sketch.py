@@ -20,8 +20,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from solvers.lazy.compiled import kernel, reduction
-from solvers.lazy.tiles import FEATURES, INDEX, halves, load_vector, row_pointer
+from solvers.lazy.compiled import kernel
+from solvers.lazy.extremes import largest_size
+from solvers.lazy.tiles import FEATURES, INDEX, VECTOR_BYTES, elementwise, halves, load_vector, row_pointer, spread_out
 
 DOT_BYTES = bool(FEATURES.get("avx512vnni")) and bool(FEATURES.get("avx512f"))
 LANES = 64
@@ -80,27 +81,49 @@ def _add_products(builder: Any, total: Any, x: Any, y: Any) -> Any:
 bytes_1x4 = _bytes_tile(4)
 
 
-@reduction
-def peak(row: Any) -> Any:
-    """The largest absolute value."""
-    best = abs(row[0])
-    for z in range(1, len(row)):
-        best = max(best, abs(row[z]))
-    return best
+@intrinsic
+def _round_vectors(typingctx: Any, row: Any, inverse: Any, scale: Any, out: Any) -> Any:
+    """`round_row` on as many elements as fill whole registers, two at a time; (error, sum, how many)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, target = (context.make_array(kind)(context, builder, args[i]) for i, kind in ((0, row), (3, out)))
+        scalar, word, byte = context.get_data_type(row.dtype), ir.IntType(32), ir.IntType(8)
+        vector = ir.VectorType(scalar, VECTOR_BYTES * 8 // row.dtype.bitwidth)
+        words, several = ir.VectorType(word, vector.count), ir.VectorType(byte, vector.count)
+        (length,) = cgutils.unpack_tuple(builder, source.shape)
+        step = ir.Constant(INDEX, 2 * vector.count)
+        body = builder.sub(length, builder.srem(length, step))
+        factor, divisor = (spread_out(builder, args[i], vector) for i in (1, 2))
+        errors = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * vector.count)) for _ in range(2)]
+        sums = [cgutils.alloca_once_value(builder, ir.Constant(words, [0] * words.count)) for _ in range(2)]
+        with cgutils.for_range_slice(builder, ir.Constant(INDEX, 0), body, step) as (start, _):
+            for half, (error, total) in enumerate(zip(errors, sums, strict=True)):
+                place = builder.add(start, ir.Constant(INDEX, half * vector.count))
+                there = load_vector(builder, source.data, place, vector)
+                q = elementwise(builder, "rint", builder.fmul(there, factor))
+                whole = builder.fptosi(q, words)
+                pointer = builder.bitcast(builder.gep(target.data, [place]), several.as_pointer())
+                builder.store(builder.trunc(whole, several), pointer, align=1)
+                builder.store(builder.add(builder.load(total), whole), total)
+                rest = builder.fsub(there, builder.fmul(q, divisor))
+                builder.store(builder.fadd(builder.load(error), builder.fmul(rest, rest)), error)
+        left = halves(builder, builder.fadd(*(builder.load(error) for error in errors)), builder.fadd)
+        total = halves(builder, builder.add(*(builder.load(total) for total in sums)), builder.add)
+        return context.make_tuple(builder, signature.return_type, [left, total, body])
+
+    kinds = types.Tuple([row.dtype, types.int32, types.intp])
+    return kinds(row, row.dtype, row.dtype, out), codegen
 
 
-@reduction
+@kernel
 def round_row(row: Any, scale: Any, out: Any) -> Any:
     """Write round(row / scale) to `out`; return (squared norm of what that leaves, sum of `out`)."""
-    number = row.dtype.type
-    inverse = number(1) / scale
-    left = number(0)
-    total = np.int32(0)
-    for z in range(len(row)):
+    inverse = row.dtype.type(1) / scale
+    left, total, done = _round_vectors(row, inverse, scale, out)
+    for z in range(done, len(row)):
         q = np.rint(row[z] * inverse)
-        byte = np.int8(q)
-        out[z] = byte
-        total += np.int32(byte)
+        out[z] = np.int8(q)
+        total += np.int32(q)
         rest = row[z] - q * scale
         left += rest * rest
     return left, total
@@ -121,7 +144,7 @@ def sketch(X: Any, live: Any, inverse: Any) -> Any:
     rounding = number(2 * d + 64) * np.finfo(X.dtype).eps
     for i in range(n):
         if live[i]:
-            scale = peak(X[i]) / number(127)
+            scale = largest_size(X[i]) / number(127)
             Q[i, d:] = 0
             left, total = round_row(X[i], scale, Q[i])
             scales[i] = scale * inverse[i]

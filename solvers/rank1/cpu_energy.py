@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from solvers.lazy.compiled import kernel
+from solvers.lazy.extremes import first_equal, largest
 from solvers.lazy.gram import four
-from solvers.lazy.queue import block_maxima, first_equal, highest, largest, lower
+from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.lazy.tiles import tile_1x1, tile_1x4, tile_4x4
 from solvers.rank1.cpu_updates import entries, entry
 
@@ -31,17 +32,17 @@ def first_gains(K: Any, V: Any, live: Any, energies: Any) -> Any:
         rows, columns = np.arange(d), np.arange(dv)
         for a in range(0, d, 4):
             for b in range(0, dv, 4):
-                products = tile_4x4(keys, four(rows, a), values, four(columns, b))
+                products = tile_4x4(keys, four(rows, a), values, four(columns, b), len(tokens))
                 for p in range(min(4, d - a)):
                     for q in range(min(4, dv - b)):
                         total[a + p, b + q] = products[4 * p + q]
         seen = np.empty((1, d), K.dtype)  # (sum_j k_j^T v_j) v_i
         for i in tokens:
             for a in range(0, d, 4):
-                products = tile_1x4(V[h], (i,), total, four(rows, a))
+                products = tile_1x4(V[h], (i,), total, four(rows, a), dv)
                 for p in range(min(4, d - a)):
                     seen[0, a + p] = products[p]
-            gains[i] += 2 * np.float64(tile_1x1(K[h], (i,), seen, (0,))[0])
+            gains[i] += 2 * np.float64(tile_1x1(K[h], (i,), seen, (0,), d)[0])
     return gains
 
 

@@ -55,7 +55,7 @@ def entry(K: Any, V: Any, i: int, j: int) -> Any:
     """G_ij."""
     total = K.dtype.type(0)
     for h in range(len(K)):
-        total += tile_1x1(K[h], (i,), K[h], (j,))[0] * tile_1x1(V[h], (i,), V[h], (j,))[0]
+        total += tile_1x1(K[h], (i,), K[h], (j,), K.shape[2])[0] * tile_1x1(V[h], (i,), V[h], (j,), V.shape[2])[0]
     return total
 
 
@@ -66,8 +66,8 @@ def entries(K: Any, V: Any, i: int, others: Any, start: int, stop: int, out: Any
     j = (others[start], others[min(start + 1, last)], others[min(start + 2, last)], others[min(start + 3, last)])
     out[:4] = 0
     for h in range(len(K)):
-        keys = tile_1x4(K[h], (i,), K[h], j)
-        values = tile_1x4(V[h], (i,), V[h], j)
+        keys = tile_1x4(K[h], (i,), K[h], j, K.shape[2])
+        values = tile_1x4(V[h], (i,), V[h], j, V.shape[2])
         for q in range(4):
             out[q] += keys[q] * values[q]
 
@@ -83,7 +83,7 @@ def gram_of_updates(K: Any, V: Any, live: Any) -> Any:
             i = four(tokens, a)
             for b in range(a, m, 4):
                 j = four(tokens, b)
-                keys, values = tile_4x4(K[h], i, K[h], j), tile_4x4(V[h], i, V[h], j)
+                keys, values = tile_4x4(K[h], i, K[h], j, K.shape[2]), tile_4x4(V[h], i, V[h], j, V.shape[2])
                 for p in range(min(4, m - a)):
                     for q in range(min(4, m - b)):
                         G[i[p], j[q]] += keys[4 * p + q] * values[4 * p + q]

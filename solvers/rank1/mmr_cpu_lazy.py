@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from solvers.lazy.compiled import kernel
-from solvers.lazy.queue import block_maxima, first_equal, highest, largest, lower
+from solvers.lazy.extremes import first_equal, largest
+from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.rank1.cpu_updates import entries
 
 

@@ -25,8 +25,8 @@ def redundancy(K: Any, V: Any, inverse: Any, i: int, members: Any, start: int, s
         j = (members[a], members[min(a + 1, last)], members[min(a + 2, last)], members[min(a + 3, last)])
         total[:] = 0
         for h in range(heads):
-            apart = distances_1x4(K[h], (i,), K[h], j)
-            products = tile_1x4(V[h], (i,), V[h], j)
+            apart = distances_1x4(K[h], (i,), K[h], j, K.shape[2])
+            products = tile_1x4(V[h], (i,), V[h], j, V.shape[2])
             for q in range(4):
                 cosine = np.float64(products[q]) * inverse[h, i] * inverse[h, j[q]]
                 similarity = cosine * math.exp(np.float64(apart[q]) * width)
