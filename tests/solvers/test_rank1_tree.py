@@ -127,6 +127,11 @@ def test_plain_certificates_where_no_tree_is_needed():
     assert isinstance(answer.certificate, QPCertificate)
     check(problem, answer)
     assert isinstance(solve(problem.with_k(30), "branch_and_bound").certificate, OnlyChoiceCertificate)
+    problem = gaussian(200, 64, seed=0).problem("implicit-weight", 6)
+    answer = solve(problem, "branch_and_bound")
+    assert isinstance(answer.certificate, Rank1Tree)  # of one node, several times reduced
+    assert not len(answer.certificate.branch_nodes)
+    check(problem, answer)
     assert solve(unit_norm_weights(30, 15), "branch_and_bound").certificate is None
 
 

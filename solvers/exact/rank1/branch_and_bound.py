@@ -19,7 +19,8 @@ from solvers.exact.rank1.qp import linear_bound
 from solvers.exact.rank1.quotas import is_feasible, least_set, project_within
 from solvers.exact.rank1.search import Search
 from solvers.exact.rank1.swap import greedy_ones, greedy_zeros, swap
-from solvers.exact.rank1.tree_log import TreeLog
+
+SHARE = 0.9  # of the tolerance, for the search: the rest is for a verifier's comparison
 
 
 def run(
@@ -41,7 +42,8 @@ def run(
     ----------
     tolerance : the proof is relative: no set has a value above the one found by more than tolerance * |value|.
     certify : whether to write the tree down, up to 100 MB, as a `Rank1Tree` that `mmdp.check` verifies; also the
-        tree of a search that was stopped. Bounds are then taken at rounded points and with twice the margins.
+        tree of a search that was stopped. Bounds are then taken at rounded points and with twice the margins. Without
+        it there is a certificate only where the root suffices.
 
     Returns
     -------
@@ -77,15 +79,17 @@ def run(
     started = time.perf_counter()
     _compile()
     compiled = time.perf_counter() - started
-    search = Search(bqp, 0.9 * tolerance if certify else tolerance, request.seed, TreeLog() if certify else None)
+    search = Search(bqp, SHARE * tolerance, request.seed, certify)
     limit = math.inf if request.time_limit is None else request.time_limit
     try:
         status = Status.OPTIMAL if search.run(request.started + compiled + limit) else Status.TIME_LIMIT
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     stats = search.stats()
-    certificate, reason = search.certificate(tolerance) if certify else (_plain(problem, search), "")
-    if reason:
+    certificate, reason = _plain(problem, search), ""
+    if certificate is None:
+        certificate, reason = search.certificate(tolerance)
+    if certify and reason:
         stats["certificate"] = reason
     return Answer(bqp.kept(search.y), search.upper, status, stats, certificate, compiled)
 

@@ -28,8 +28,9 @@ NODE_STEPS, NODE_PATIENCE = 2, 1  # more of them shrink the reduced costs, and t
 class Search:
     """One run: the incumbent y with its energy, the open nodes, and what is counted. Energies leave the constant out."""
 
-    def __init__(self, bqp: CardinalityBQP, tolerance: float, seed: int, log: TreeLog | None = None) -> None:
-        self.bqp, self.relative, self.seed, self.log = bqp, tolerance, seed, log
+    def __init__(self, bqp: CardinalityBQP, tolerance: float, seed: int, certify: bool = False) -> None:
+        self.bqp, self.relative, self.seed, self.certify = bqp, tolerance, seed, certify
+        self.log: TreeLog | None = TreeLog()
         self.Q = np.require(bqp.Q, requirements=["C", "W"])
         self.n, self.m = len(self.Q), bqp.m
         self.quotas = bqp.labels, bqp.low, bqp.high
@@ -79,7 +80,9 @@ class Search:
 
     def certificate(self, tolerance: float) -> tuple[Rank1Tree | None, str]:
         """The tree so far as a proof of the bound, or None and why not, in words."""
-        if self.log is None or self.log.full:
+        if self.log is None:
+            return None, "a tree is written down with certify=True"
+        if self.log.full:
             return None, f"the log of the tree exceeds {MOST_BYTES / 1e6:.0f} MB"
         slack = max(self.tolerance, self.fixed_margin) if self.complete and self.energy > self.floor else 0.0
         if slack > tolerance * abs(self.energy + self.bqp.constant):
@@ -125,6 +128,8 @@ class Search:
         if improved is None:
             return []
         node = improved
+        if not self.certify:
+            self.log = None  # the root alone was worth writing down
         position = branching_position(self.Q, node.free, node.x, node.shift.values)
         first = self.numbered + 1
         self.numbered += 2
