@@ -2,7 +2,8 @@
 
 from mmdp.bound_path import bound_path
 from mmdp.bounds import upper_bounds
-from mmdp.certify import CertificateError, check
+from mmdp.certificates import CertificateError
+from mmdp.certify import check
 from mmdp.constraints import Constraints
 from mmdp.ground_set import GroundSet
 from mmdp.objectives import OBJECTIVES, ConditionalDPP, ImplicitWeight, MaxMinDiversity, MaxSumDiversity

@@ -53,9 +53,9 @@ def solve(
     time_limit : seconds; None means 10 for ``"auto"`` and no limit for a named method.
     seed : for everything random.
     bound : what to prove about the answer of a method that proves nothing itself. ``"cheap"`` takes about ten
-        milliseconds at n = 576 (`mmdp.certificates.best_certificate`); ``"full"`` takes up to seconds, and also tightens the
-        bound of a proving method that was stopped; ``"none"`` leaves the bound infinite. The time does not
-        count in `seconds`.
+        milliseconds at n = 576 (`mmdp.certificates.best_certificate`); ``"full"`` takes up to seconds, and also tightens
+        the bound of a proving method that was stopped; ``"none"`` leaves the bound infinite. The time does not count in
+        `seconds`.
     refine : ``"leximin"``, ``"cover"`` or ``"max_sum"``: for max-min, whose optimum is an ensemble, go on to the best set
         by that second criterion among those at least as good (`refined`), in the time that is left (None: 10 s).
     options : of the method, by name; exact methods that can write their proof down have ``certify=True``.
@@ -67,8 +67,8 @@ def solve(
 
     Raises
     ------
-    ValueError : unknown method, backend, bound or criterion, a method that does not take the objective or the constraints, a time
-        limit below 0.
+    ValueError : unknown method, backend, bound or criterion, a method that does not take the objective or the
+        constraints, a time limit below 0.
     TypeError : an option the method does not have, `refine` for another objective than max-min.
     ImportError : a missing optional dependency, with its pip command.
 

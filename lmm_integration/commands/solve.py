@@ -25,7 +25,7 @@ def solve(
     method: Annotated[str, typer.Option(help="auto, greedy, exact, or a name of the catalog.")] = "auto",
     backend: Annotated[str, typer.Option(help="naive, cpu, gpu or auto.")] = "auto",
     time_limit: Annotated[float | None, seconds("--time-limit", "By default 10 for auto, else no limit.")] = None,
-    bound: Annotated[str, typer.Option(help="cheap, full or none: what to prove about a heuristic answer.")] = "cheap",
+    bound: Annotated[str, typer.Option(help="cheap, full or none: what to prove of a heuristic answer.")] = "cheap",
     certificate: Annotated[
         Path | None, typer.Option(help="File (.npz) for the answer and its proof; mmdp check verifies it.")
     ] = None,

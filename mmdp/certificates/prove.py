@@ -38,9 +38,9 @@ COLOURINGS = 4
 def best_certificate(problem: Problem, effort: Effort = "full") -> tuple[float, Certificate | None]:
     """The least upper bound on the optimum that a certificate proves, and that certificate.
 
-    * ``"cheap"``: about ten milliseconds at n = 576, half a second at n = 2880. Max-min: clusters around farthest-first picks, the simplex, and
-      four colourings; log det: Hadamard and, for features of width up to 128, a few steps of DDFact; implicit weight
-      and max-sum: a few steps on the convex quadratic form.
+    * ``"cheap"``: about ten milliseconds at n = 576, half a second at n = 2880. Max-min: clusters around farthest-first
+      picks, the simplex, and four colourings; log det: Hadamard and, for features of width up to 128, a few steps of
+      DDFact; implicit weight and max-sum: a few steps on the convex quadratic form.
     * ``"full"``: colouring in full; spectral and DDFact to convergence; QP and, up to 1200 tokens, SDP shifts. Up to
       seconds at n = 576.
     * ``"none"``: nothing.

@@ -28,7 +28,7 @@ class QPCertificate(Certificate):
     :cite:p:`billionnet2007using`.
 
     *Rounding.* With s_i^2 = Q_ii (floored at 1e-6 of the largest entry) and B_ij = A_ij / (s_i s_j), a Cholesky
-    factorisation of B + c I that runs to its end in float64 proves B >= -2 c I, for c = 2 (n + 8) eps (tr B +
+    factorisation of B + c I that runs to its end in float64 proves B >= -2 c I, for c = 2 (n + 8) eps (sum |B_ii| +
     3 ||B||_F) :cite:p:`rump2006verification`. The shift is lowered by 2.5 c s_i^2 to pay for it, and the a-priori errors
     of x^T A x, of g and of the sums are subtracted, twice. So the margins scale with the matrix.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmdp import GroundSet, MaxMinDiversity
 from mmdp.bounds import angle_bound, colouring_bound, simplex_bound
-from mmdp.bounds.colouring import absorb
+from mmdp.bounds.far_graph import absorb
 
 
 def optimum(distances, k):
