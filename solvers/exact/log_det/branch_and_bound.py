@@ -11,17 +11,18 @@ import numpy as np
 
 from mmdp import ConditionalDPP, Status
 from mmdp.bounds.factor_rows import compact_factor, has_volume
+from mmdp.certificates import Certificate, CertificateError, DDFactCertificate, OnlyChoiceCertificate
 from mmdp.certify import TOLERANCE
-from mmdp.checks import Int
+from mmdp.checks import Bool, Float, Int
 from solvers.answer import Answer, Request
 from solvers.exact.best_first import OpenNodes, explore
-from solvers.exact.branching import fractional_of, most_decisive
-from solvers.exact.log_det import linx
 from solvers.exact.log_det.ddfact import branching_position
-from solvers.exact.log_det.node import Node, State, absorb, margin_of, tighten
-from solvers.exact.log_det.second_order import Strengthened, of_ddfact, of_linx, strengthen
+from solvers.exact.log_det.evidence import Evidence
+from solvers.exact.log_det.node import Node, State, absorb
+from solvers.exact.log_det.relaxation import Relaxation
+from solvers.exact.log_det.second_order import of_ddfact, strengthen
 from solvers.exact.log_det.swap import Kicks, complete
-from solvers.exact.rank1.diagonal_shift import shifted
+from solvers.exact.log_det.tree_log import Trail, TreeLog
 from solvers.local_search.naive import run as local_search
 
 STARTS, STARTED = 20, 200  # kicks before the proof: at least the first number, n k over the second
@@ -30,14 +31,9 @@ REPAIR = 1.0  # seconds for local search where greedy ends in a singular set
 PATIENCE = 1000  # kicks without success after which they become rare
 RARE = 10  # expanded nodes for one kick from then on; one for one before
 SMALL = 250  # free tokens up to which relaxations, O(n^3) a step, are compared at the root
-LINX_GAP = 0.3  # nats at the root below which it is not worth a try
-PREFER_LINX = 1.3  # share of the gap of DDFact that linx must reach to take over
-CAPS = (0.3, 0.05, 0.01)  # of squared entries of the second-order form of DDFact, tried at the root
-PROBE = 16  # nodes for one that is strengthened beyond reach, to learn
-REACH = 0.1  # first guess of the gap, in nats, that the second order of DDFact closes
 
 
-def run(problem: ConditionalDPP, request: Request, tolerance: float = TOLERANCE) -> Answer:
+def run(problem: ConditionalDPP, request: Request, tolerance: float = TOLERANCE, certify: bool = False) -> Answer:
     """A set of largest log det L_S, |S| = k, ascending, proved by best-first branch and bound.
 
     A node holds tokens chosen and tokens dropped; log det of a set below it is that of the chosen ones plus log det of
@@ -51,6 +47,8 @@ def run(problem: ConditionalDPP, request: Request, tolerance: float = TOLERANCE)
     Parameters
     ----------
     tolerance : in nats, >= 0: no set is better than the one found by more than that.
+    certify : whether to write the tree down, up to 100 MB, as a `LogDetTree` that `mmdp.check` verifies; also the
+        unfinished one of a run that was stopped. Where there is none, ``stats["certificate"]`` says why.
 
     Returns
     -------
@@ -81,13 +79,34 @@ def run(problem: ConditionalDPP, request: Request, tolerance: float = TOLERANCE)
     started = time.perf_counter()
     _compile()
     compiled = time.perf_counter() - started
-    search = Search(problem, tolerance, request.seed)
+    search = Search(problem, 0.9 * tolerance if certify else tolerance, request.seed, TreeLog() if certify else None)
     limit = math.inf if request.time_limit is None else request.time_limit
     try:
         status = Status.OPTIMAL if search.run(request.started + compiled + limit) else Status.TIME_LIMIT
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-    return Answer(np.sort(search.members), search.upper, status, search.stats(), compile_seconds=compiled)
+    stats = search.stats() | {"tolerance": tolerance}
+    certificate, reason = _certificate(problem, search)
+    if reason and certify:
+        stats["certificate"] = reason
+    return Answer(np.sort(search.members), search.upper, status, stats, certificate, compiled)
+
+
+def _certificate(problem: ConditionalDPP, search: Search) -> tuple[Certificate | None, str]:
+    """(the certificate, or why there is none) : the tree if there is one, else what one point of DDFact may prove."""
+    if problem.k in (0, problem.n):
+        return OnlyChoiceCertificate(), ""
+    if search.log and search.root_upper is not None:
+        return (None, search.log.reason) if search.log.reason else (search.log.certificate(), "")
+    if search.upper == math.inf:
+        return None, "there was no time for a bound"
+    x = np.full(problem.n, problem.k / problem.n) if search.root_x is None else search.root_x
+    point = DDFactCertificate(x)
+    try:
+        proves = search.expanded == 0 and point.verify(problem) <= search.upper
+    except CertificateError:
+        proves = False
+    return (point, "") if proves else (None, "no single point proves the bound")
 
 
 class Search:
@@ -96,17 +115,17 @@ class Search:
     `upper` is a bound on the optimum at any time, so that a run may be interrupted anywhere.
     """
 
-    def __init__(self, problem: ConditionalDPP, tolerance: float, seed: int) -> None:
+    def __init__(self, problem: ConditionalDPP, tolerance: float, seed: int, log: TreeLog | None = None) -> None:
         self.problem, self.tolerance, self.seed = problem, tolerance, seed
         self.n, self.k = problem.n, problem.k
         self.members: Int = np.arange(self.k)
         self.value = -math.inf
         self.open: OpenNodes[Node] = OpenNodes()
-        self.expanded = self.bounded = self.strengthened = self.closed_by_second_order = 0
-        self.relaxation = "ddfact"
-        self.reach = REACH
-        self.cap = CAPS[1]
+        self.expanded = 0
+        self.relaxation = Relaxation(certify=log is not None)
+        self.log = log
         self.root_upper: float | None = None
+        self.root_x: Float | None = None
         self.complete = False
 
     @property
@@ -123,12 +142,10 @@ class Search:
 
     def stats(self) -> dict[str, Any]:
         return {
-            "nodes": self.bounded,
-            "relaxation": self.relaxation,
-            "second_order": self.strengthened,
-            "closed_by_second_order": self.closed_by_second_order,
-            "tolerance": self.tolerance,
-            "reach": self.reach,
+            "nodes": self.relaxation.bounded,
+            "relaxation": self.relaxation.name,
+            "second_order": self.relaxation.strengthened,
+            "closed_by_second_order": self.relaxation.closed_by_second_order,
             "root_bound": self.root_upper,
         }
 
@@ -143,7 +160,9 @@ class Search:
             return False
         self.F = np.ascontiguousarray(compact_factor(self.problem.factor))
         self.norms = (self.F**2).sum(axis=1)
-        everything = State(np.arange(0), np.arange(self.n), self.F, 0.0, self.k, np.full(self.n, self.k / self.n))
+        x = np.full(self.n, self.k / self.n)
+        trail = None if self.log is None else self.log.root
+        everything = State(np.arange(0), np.arange(self.n), self.F, self.norms, 0.0, self.k, x, trail=trail)
         self.complete = self._root(everything) and explore(self.open, self._expand, lambda: -self.cutoff, deadline)
         return self.complete
 
@@ -173,8 +192,15 @@ class Search:
     def _root(self, state: State) -> bool:
         """Bound the whole problem, choose the relaxation, and open the root unless that settles it."""
         node = self._close(state)
-        if node is not None and len(node[1].free) <= SMALL and LINX_GAP < node[0] - self.value < math.inf:
-            node = self._by_better_relaxation(*node)
+        self.root_x = state.x
+        if node is not None:
+            self.root_upper, opened = node
+            again = self._unfold(opened)
+            if len(again.free) <= SMALL and self.relaxation.choose(again, self.root_upper, self.cutoff):
+                again.trail = None if state.trail is None else state.trail.copy()
+                node = self._close(again)
+                if self.log and again.trail is not None and not self.log.reason:
+                    self.log.root = again.trail
         if node is None:
             self.root_upper = self.cutoff
             return True
@@ -182,147 +208,62 @@ class Search:
         self.open.push(-self.root_upper, opened, opened.size)
         return True
 
-    def _by_better_relaxation(self, upper: float, opened: Node) -> tuple[float, Node] | None:
-        self.root_upper = upper
-        state = self._unfold(opened)
-        found, theta = linx.best_scaling(state.rows @ state.rows.T, state.s, 30)
-        if found is not None and found.bound + state.base - self.value < PREFER_LINX * (upper - self.value):
-            state.x, state.theta, state.delta = found.x, theta, None
-            self.relaxation = "linx"
-            return self._close(state)
-        squares = (state.rows**2).sum(axis=1)
-        goal = self.cutoff - state.base
-        margin = margin_of(state.rows, self.norms[state.free], state.s)
-        uppers = {}
-        for cap in CAPS:
-            tangent = of_ddfact(state.rows, squares, margin, state.x, state.s, cap)
-            better = strengthen(tangent, state.s, state.x, goal, None, patient=True)
-            uppers[cap] = goal if better is None else better.upper
-        self.cap = min(CAPS, key=uppers.__getitem__)
-        upper = min(upper, state.base + uppers[self.cap])
-        return None if upper <= self.cutoff else (upper, opened)
-
     def _expand(self, node: Node) -> list[tuple[float, Node, int]]:
         self.expanded += 1
         if self.kicks.failures < PATIENCE or self.expanded % RARE == 0:
             self._kick()
         state = self._unfold(node)
-        children = []
+        children, trails = [], []
         for choose in (True, False):
-            child = state.child(node.branch, choose)
-            closed = None if child is None else self._close(child)
+            state.trail = Trail()
+            trails.append(state.trail)
+            closed = self._close(state.child(node.branch, choose))
             if closed is not None:
                 upper, opened = closed
-                if self.bounded % POLISH == 0:
+                if self.expanded % POLISH == 0:
                     self._polish(opened)
                 children.append((-upper, opened, opened.size))
+        if self.log and node.trail is not None:
+            self.log.split(node.trail, int(node.free[node.branch]), *trails)
         return children
 
     def _unfold(self, node: Node) -> State:
         chosen, free = node.chosen.astype(np.int64), node.free.astype(np.int64)
         members = np.concatenate((chosen, free))
         into = np.arange(len(members)) < len(chosen)
-        rows, base = absorb(self.F[members], into, ~into)
+        norms = self.norms[members]
+        rows, base = absorb(self.F[members], norms, into, ~into)
         theta, delta = (None if part is None else part.astype(np.float64) for part in (node.theta, node.delta))
-        return State(chosen, free, rows, base, self.k - len(chosen), node.x.astype(np.float64), theta, delta)
+        s, x = self.k - len(chosen), node.x.astype(np.float64)
+        return State(chosen, free, rows, norms[~into], base, s, x, theta, delta, node.trail)
 
     def _close(self, state: State | None) -> tuple[float, Node] | None:
         """(upper bound, node) once bounded and reduced; None when no set below it beats the cutoff."""
         while state is not None and not self._is_single(state):
-            self.bounded += 1
-            done = self._by_ddfact(state) if self.relaxation == "ddfact" else self._by_linx(state)
-            if isinstance(done, State) or done is None:
-                state = done
-            else:
-                return done
+            spanned = state.vanished()
+            if spanned.any():
+                state = self._fixed(state, np.zeros_like(spanned), spanned, None)
+                continue
+            verdict = self.relaxation.bound(state, self.cutoff)
+            if self.log and verdict.evidence is None:
+                self.log.fail("a bound could not be written down")
+            if verdict.fixes:
+                state = self._fixed(state, verdict.into, verdict.out, verdict.evidence)
+                continue
+            if self.log and state.trail is not None:
+                self.log.end(state.trail, verdict.evidence)
+            return None if verdict.upper <= self.cutoff else (verdict.upper, self._node(state, verdict.branch))
         return None
 
-    def _by_ddfact(self, state: State) -> State | tuple[float, Node] | None:
-        norms = self.norms[state.free]
-        goal = self.cutoff - state.base
-        upper, into, stay, rows, x, gained, _ = tighten(state.rows, norms, state.s, state.x, goal, 1e-4, 60)
-        if upper <= goal:
-            return None
-        s = state.s - int(into.sum())
-        delta = None if state.delta is None else state.delta[stay]
-        chosen = np.concatenate((state.chosen, state.free[into]))
-        state = State(chosen, state.free[stay], rows, state.base + gained, s, x, None, delta)
-        if self._is_single(state):
-            return None
-        upper += state.base - gained
-        goal = self.cutoff - state.base
-        squares = (rows * rows).sum(axis=1)
-        gap = upper - self.cutoff
-        if gap < self.reach or (gap < 2 * self.reach + 0.5 and self.bounded % PROBE == 0):
-            margin = margin_of(rows, self.norms[state.free], s)
-            better = strengthen(of_ddfact(rows, squares, margin, x, s, self.cap), s, x, goal, state.delta)
-            if better is None:
-                return None
-            self.strengthened += 1
-            if better.upper <= goal:
-                self.closed_by_second_order += 1
-                self.reach = max(self.reach, 1.3 * gap)
-                return None
-            self.reach = max(0.97 * self.reach, 0.01)
-            state.delta = better.delta
-            upper = min(upper, state.base + better.upper)
-            reduced = self._reduce(state, better, goal)
-            if reduced is not state:
-                return reduced
-        return upper, self._node(state, branching_position(rows, squares, x, s))
-
-    def _by_linx(self, state: State) -> State | tuple[float, Node] | None:
-        C = state.rows @ state.rows.T
-        goal = self.cutoff - state.base
-        theta = np.zeros(len(C)) if state.theta is None else state.theta
-        found = linx.maximise(C, state.s, state.x, theta, goal, 1e-3, 8)
-        if found is not None and found.bound > goal:
-            theta = theta - found.scaling_gradient
-            found = linx.maximise(C, state.s, found.x, theta, goal, 1e-3, 8)
-        if found is None or found.bound <= goal:
-            return None
-        state.x, state.theta = found.x, theta
-        gap = found.bound - goal
-        g, s = found.gradient, state.s
-        ordered = np.sort(g)
-        into, out = g - ordered[-s - 1] > gap, ordered[-s] - g > gap
-        if into.any() or out.any():
-            return state.fixed(into, out)
-        upper = found.bound
-        self.strengthened += 1
-        tangent = of_linx(found)
-        better = strengthen(tangent, s, found.x, goal, state.delta)
-        if better is None:
-            return state.base + upper, self._node(state, int(np.argmin(np.abs(found.x - 0.5))))
-        if better.upper <= goal:
-            self.closed_by_second_order += 1
-            return None
-        state.delta = better.delta
-        reduced = self._reduce(state, better, goal)
-        if reduced is not state:
-            return reduced
-        fractional = fractional_of(better.y, 1e-5)
-        if len(fractional) < 2:
-            branch = int(np.argmin(np.abs(found.x - 0.5)))
-        else:
-            block = np.ix_(fractional, fractional)
-            branch = most_decisive(shifted(tangent.B, better.delta)[block], fractional, better.y)
-        return state.base + min(upper, better.upper), self._node(state, branch)
-
-    def _reduce(self, state: State, better: Strengthened, goal: float) -> State | None:
-        gap = better.upper - goal
-        g, s = better.gradient, state.s
-        ordered = np.sort(g)
-        into, out = ordered[s] - g > gap, g - ordered[s - 1] > gap
-        if into.any() or out.any():
-            return state.fixed(into, out)
-        return state
+    def _fixed(self, state: State, into: Bool, out: Bool, evidence: Evidence | None) -> State | None:
+        if self.log and state.trail is not None:
+            self.log.fix(state.trail, evidence, state.free[into], state.free[out])
+        return state.fixed(into, out)
 
     def _node(self, state: State, branch: int) -> Node:
         theta, delta = (None if part is None else part.astype(np.float32) for part in (state.theta, state.delta))
-        return Node(
-            state.chosen.astype(np.int32), state.free.astype(np.int32), state.x.astype(np.float32), theta, delta, branch
-        )
+        chosen, free, x = state.chosen.astype(np.int32), state.free.astype(np.int32), state.x.astype(np.float32)
+        return Node(chosen, free, x, theta, delta, branch, state.trail)
 
     def _is_single(self, state: State) -> bool:
         """Whether the best set below is known at once; it is offered."""
@@ -334,7 +275,7 @@ class Search:
             best = int(np.argmax((state.rows**2).sum(axis=1)))
             self._offer(np.append(state.chosen, state.free[best]))
         else:
-            return len(state.free) < state.s
+            return min(state.rows.shape) < state.s
         return True
 
     def _polish(self, node: Node) -> None:
@@ -354,5 +295,10 @@ class Search:
 
 @cache
 def _compile() -> None:
+    """Compile, or load from numba's cache, every kernel of this package."""
     problem = ConditionalDPP.from_features(np.random.default_rng(0).standard_normal((8, 5)), 3)
     Search(problem, 0.0, 0).run(math.inf)
+    rows, x = np.ascontiguousarray(problem.factor), np.full(8, 3 / 8)
+    squares = (rows * rows).sum(axis=1)
+    branching_position(rows, squares, x, 3)
+    strengthen(of_ddfact(rows, squares, 0.0, x, 3, 1.0), 3, x, -100.0, None, patient=True)

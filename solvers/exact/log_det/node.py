@@ -9,7 +9,7 @@ from numba import njit
 
 from mmdp.checks import Bool, Float, Int
 from solvers.exact.capped_simplex import project
-from solvers.exact.log_det.ddfact import maximise
+from solvers.exact.log_det.tree_log import Trail
 
 OVERHEAD = 800  # bytes of the Python objects around the arrays of a node
 VANISHED = 0.5e-12  # residual share of a squared norm at which log det is -inf by definition, with room for rounding
@@ -26,6 +26,7 @@ class Node:
     x : a point of the capped simplex over the free tokens.
     theta, delta : scaling of linx and diagonal shift over the free tokens, as starting points; None where not used.
     branch : position in `free` of the token to branch on.
+    trail : where the steps that led here are written down, if they are.
     """
 
     chosen: Int
@@ -34,6 +35,7 @@ class Node:
     theta: Float | None
     delta: Float | None
     branch: int
+    trail: Trail | None
 
     @property
     def size(self) -> int:
@@ -50,22 +52,26 @@ class State:
     ----------
     rows : (m, d) rows of the free tokens off the span of the chosen ones.
     s : how many free tokens are still to be chosen.
-    base : log det of the chosen kernel.
+    norms : (m,) their squared norms before anything was chosen.
+    base : log det of the chosen kernel, rounded up.
+    trail : where the steps that led here are written down, if they are.
     """
 
     chosen: Int
     free: Int
     rows: Float
+    norms: Float
     base: float
     s: int
     x: Float
     theta: Float | None = None
     delta: Float | None = None
+    trail: Trail | None = None
 
     def fixed(self, into: Bool, out: Bool) -> State | None:
         """With the tokens of `into` chosen and those of `out` dropped; None when that leaves no set."""
         stay = ~(into | out)
-        rows, gained = absorb(self.rows, into, stay)
+        rows, gained = absorb(self.rows, self.norms, into, stay)
         s = self.s - int(into.sum())
         left = int(stay.sum())
         if not 0 <= s <= left or gained == -np.inf:
@@ -73,7 +79,13 @@ class State:
         x = project(self.x[stay], s) if 0 < s < left else np.full(left, s / max(left, 1))
         chosen = np.concatenate((self.chosen, self.free[into]))
         theta, delta = (None if part is None else part[stay] for part in (self.theta, self.delta))
-        return State(chosen, self.free[stay], rows, self.base + gained, s, x, theta, delta)
+        return State(
+            chosen, self.free[stay], rows, self.norms[stay], self.base + gained, s, x, theta, delta, self.trail
+        )
+
+    def vanished(self) -> Bool:
+        """The free tokens (nearly) in the span of the chosen ones: log det counts sets with them as singular."""
+        return (self.rows * self.rows).sum(axis=1) <= VANISHED * self.norms
 
     def child(self, position: int, choose: bool) -> State | None:
         """With the free token at `position` chosen, or dropped."""
@@ -106,18 +118,22 @@ def reflect(rows: Float, pivot: Float) -> Float:
 
 
 @njit(cache=True)
-def absorb(rows: Float, into: Bool, stay: Bool) -> tuple[Float, float]:
-    """(residual rows of the tokens in `stay`, log det gained) by choosing those of `into`; -inf when they are dependent."""
+def absorb(rows: Float, norms: Float, into: Bool, stay: Bool) -> tuple[Float, float]:
+    """(residual rows of the tokens in `stay`, log det gained) by choosing those of `into`; -inf when they are dependent.
+
+    What is gained is rounded up: a reflection errs by some eps times the length of a row before anything was chosen.
+    """
     gained = 0.0
     first = np.flatnonzero(into)
     count = len(first)
     work = np.concatenate((rows[first], rows[stay]))
+    rounding = 8.0 * (len(rows) + rows.shape[1]) * EPS
     for t in range(count):
         pivot = work[0].copy()
         square = (pivot * pivot).sum()
         if square <= 1e-300 or work.shape[1] == 0:
             return work[count - t :], -np.inf
-        gained += np.log(square)
+        gained += np.log(square) + rounding * np.sqrt(norms[first[t]] / square)
         work = reflect(work[1:], pivot)
     return work, gained
 
@@ -130,66 +146,3 @@ def margin_of(rows: Float, norms: Float, s: int) -> float:
     weights of Lambda are at most 1 / mid.
     """
     return 8.0 * s * (len(rows) + rows.shape[1] + s) * EPS * norms.max()
-
-
-@njit(cache=True)
-def tighten(
-    rows: Float, norms: Float, s: int, x: Float, cutoff: float, accuracy: float, iterations: int
-) -> tuple[float, Bool, Bool, Float, Float, float, Float]:
-    """Bound a state by DDFact and fix what the bound decides, until nothing changes.
-
-    With slack = bound - cutoff and g the gradient, sorted downwards: a token with g_i - g_(s+1) > slack is in, and one
-    with g_(s) - g_j > slack is out of, every set above the cutoff. Tokens (nearly) in the span of the chosen ones are
-    out, because log det counts sets with them as singular.
-
-    Parameters
-    ----------
-    norms : (m,) squared norms of the free tokens before anything was chosen.
-    cutoff : on what the s tokens must add to log det.
-
-    Returns
-    -------
-    (upper, into, stay, rows, x, gained, gradient) : `upper` bounds what the s tokens add, -inf when no set is left;
-        `into` the tokens chosen on the way, which gain `gained` of it, `stay` those still free; rows, x and gradient
-        are theirs.
-    """
-    m = len(rows)
-    into, stay = np.zeros(m, dtype=np.bool_), np.ones(m, dtype=np.bool_)
-    index = np.arange(m)
-    gained = 0.0
-    g = np.zeros(m)
-    while True:
-        squares = (rows * rows).sum(axis=1)
-        alive = squares > VANISHED * norms
-        if not alive.all():
-            stay[index[~alive]] = False
-            index, rows, squares, norms, x = index[alive], rows[alive], squares[alive], norms[alive], x[alive]
-            g = np.zeros(len(index))
-            if len(index) < s:
-                return -np.inf, into, stay, rows, x, gained, g
-            x = project(x, s)
-        if s <= 1 or s == len(index):
-            return np.inf, into, stay, rows, x, gained, g
-        bound, x, g, _ = maximise(rows, squares, margin_of(rows, norms, s), s, x, cutoff - gained, accuracy, iterations)
-        slack = bound + gained - cutoff
-        if not slack > 0.0:
-            return bound + gained, into, stay, rows, x, gained, g
-        ordered = np.sort(g)
-        last_in, first_out = ordered[len(g) - s], ordered[len(g) - s - 1]
-        inside = np.zeros(len(g), dtype=np.bool_)
-        outside = np.zeros(len(g), dtype=np.bool_)
-        for i in range(len(g)):
-            inside[i] = g[i] - first_out > slack
-            outside[i] = last_in - g[i] > slack
-        if not (inside.any() or outside.any()):
-            return bound + gained, into, stay, rows, x, gained, g
-        remain = ~(inside | outside)
-        into[index[inside]] = True
-        stay[index[~remain]] = False
-        rows, more = absorb(rows, inside, remain)
-        gained += more
-        s -= inside.sum()
-        index, norms, x, g = index[remain], norms[remain], x[remain], g[remain]
-        if len(index) < s or gained == -np.inf:
-            return -np.inf, into, stay, rows, x, gained, g
-        x = project(x, s) if s > 0 else np.zeros(len(x))

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from mmdp.checks import Float
+from solvers.exact.log_det.concave_loss import chord
 from solvers.exact.log_det.ddfact import largest_sum, metric
 from solvers.exact.log_det.linx import Linx
 from solvers.exact.rank1.diagonal_shift import climb, is_psd, margin_of, shifted
@@ -36,52 +37,21 @@ class Tangent(NamedTuple):
 
 
 class Strengthened(NamedTuple):
-    """`upper`, the bound, is that of minus a convex quadratic; its minimiser y and its gradient there.
+    """A bound by a concave quadratic.
 
-    `delta` is the diagonal shift that B was given.
+    Attributes
+    ----------
+    upper : the bound.
+    y, gradient : where the quadratic was linearised, and its gradient there.
+    delta : the diagonal shift that B was given.
+    least : a point at which, with that shift, a lower bound on q was taken.
     """
 
     upper: float
     y: Float
     gradient: Float
     delta: Float
-
-
-def loss(q: float) -> float:
-    """h(q): the least sum of m_i - log(1 + m_i) over numbers m_i > -1 with squares that add up to q.
-
-    m - log(1 + m) is at least h(m^2), with equality for m >= 0; h is concave with h(0) = 0, since its derivative is
-    1 / (2 (1 + sqrt(q))), so that the sum of the h(m_i^2) is at least h of the sum.
-
-    >>> round(loss(1.0), 6)
-    0.306853
-    """
-    root = math.sqrt(max(q, 0.0))
-    return root - math.log1p(root)
-
-
-def furthest(gap: float) -> float:
-    """The q with h(q) = gap, rounded up by a relative 1e-9.
-
-    >>> round(furthest(1 - math.log(2)), 6)
-    1.0
-    """
-    m = gap + math.sqrt(2 * gap)
-    for _ in range(60):
-        step = (m - math.log1p(m) - gap) * (1 + m) / m
-        m -= step
-        if abs(step) <= 1e-13 * m:
-            break
-    return m * m * (1 + 1e-9)
-
-
-def chord(low: float, gap: float) -> tuple[float, float]:
-    """(a, b) with h(q) >= a + b q for low <= q <= furthest(gap): h is concave and lies above its chord."""
-    high, at = furthest(gap), loss(low) * (1 - 1e-12)
-    if high <= low * (1 + 1e-9):  # every q that is left has h(q) >= gap, up to rounding
-        return at, 0.0
-    b = (gap - at) / (high - low)
-    return at - b * low, b
+    least: Float
 
 
 def of_ddfact(rows: Float, squares: Float, margin: float, x: Float, s: int, cap: float) -> Tangent:
@@ -128,8 +98,8 @@ def strengthen(
     linear = tangent.linear - tangent.gradient / (share * b)
     need = (_constant(tangent, a, b) - cutoff) / (share * b)
     low, y, gradient, delta = lower_bound(B, linear, s, x, need, first, STEPS, STEPS if patient else EARLY)
-    found = Strengthened(_constant(tangent, a, b) - share * b * low, y, share * b * gradient, delta)
-    return found if found.upper <= cutoff else _sharpened(tangent, s, cutoff, min(gap, found.upper - cutoff), found)
+    found = Strengthened(_constant(tangent, a, b) - share * b * low, y, -share * b * gradient, delta, y)
+    return found if found.upper <= cutoff else _sharpened(tangent, s, cutoff, gap, found)
 
 
 def _constant(tangent: Tangent, a: float, b: float) -> float:
@@ -143,17 +113,19 @@ def _sharpened(tangent: Tangent, s: int, cutoff: float, gap: float, found: Stren
     share, shift = tangent.share, found.delta
     A = shifted(tangent.B, shift)
     rounding = margin_of(tangent.B, tangent.linear) + margin_of(A, shift)
-    least = minimise(A, tangent.linear + shift, s, found.y, math.inf, 1e-2, 60)[0] - rounding + tangent.offset
+    low, at, *_ = minimise(A, tangent.linear + shift, s, found.y, math.inf, 1e-2, 60)
+    least = low - rounding + tangent.offset
     if least <= 0:
         return found
     a, b = chord(least, gap / share)
     if b == 0.0:
-        return found._replace(upper=cutoff)
+        return found._replace(upper=cutoff, least=at)
     linear = tangent.linear - tangent.gradient / (share * b)
     rounding = margin_of(tangent.B, linear) + margin_of(A, shift)
     low, y, gradient, _ = minimise(A, linear + shift, s, found.y, math.inf, 1e-2 * gap / (share * b), 100)
     upper = _constant(tangent, a, b) - share * b * (low - rounding)
-    return found._replace(upper=upper, y=y, gradient=share * b * gradient) if upper < found.upper else found
+    better = Strengthened(upper, y, -share * b * gradient, shift, at)
+    return better if upper < found.upper else found
 
 
 @njit(cache=True)
