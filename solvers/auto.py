@@ -20,7 +20,7 @@ def run(problem: Problem, request: Request, *, certify: bool = False) -> Answer:
     answer is at least as good as the greedy's where there are no constraints, and it comes with the best bound found.
     `stats["method"]` names the method; `certify` asks it for a certificate, where it can give one.
     """
-    method = best_method(problem)
+    method = best_method(problem, certify)
     solver = find_solver(problem, method)
     if few_subsets(problem):
         request = replace(request, time_limit=None)  # a tenth of a second at most

@@ -89,7 +89,7 @@ def solve(
         refinable(problem, refine)
     if method == "auto" and time_limit is None:
         time_limit = AUTO_SECONDS
-    solver = find_solver(problem, method, backend)
+    solver = find_solver(problem, method, backend, certify=bool(options.get("certify")))
     run = solver.load()
     _check_options(solver, run, options)
     started = time.perf_counter()
@@ -102,8 +102,11 @@ def solve(
     return refined(problem, selection, refine, seed=seed, time_limit=left)
 
 
-def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:
-    """The catalog row for a method name or alias; ValueError when there is none for this problem."""
+def find_solver(problem: Problem, method: str, backend: str = "auto", *, certify: bool = False) -> Solver:
+    """The catalog row for a method name or alias; ValueError when there is none for this problem.
+
+    `certify` says that a certificate is wanted, which decides what ``"exact"`` stands for.
+    """
     if backend not in (*BACKENDS, "auto"):
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, auto, got {backend!r}")
     if method == "greedy":
@@ -113,7 +116,7 @@ def find_solver(problem: Problem, method: str, backend: str = "auto") -> Solver:
     elif method == "exact":
         from solvers.exact.best import best_method  # late: only this alias needs it
 
-        method, backend = best_method(problem), "auto"
+        method, backend = best_method(problem, certify), "auto"
     rows = [row for row in CATALOG if row.name == method]
     if not rows:
         names = sorted({row.name for row in CATALOG} | set(ALIASES))

@@ -45,7 +45,7 @@ def solve(
     if certificate is not None:
         if not certificate.parent.is_dir():
             raise ValueError(f"no folder {certificate.parent} to write {certificate.name} to")
-        if "certify" in options_of(find_solver(problem, method, backend).load()):
+        if "certify" in options_of(find_solver(problem, method, backend, certify=True).load()):
             options["certify"] = True
     selection = solvers.solve(problem, method, **options)
     if certificate is not None:

@@ -32,13 +32,14 @@ def few_subsets(problem: Problem) -> bool:
     return math.comb(problem.n, problem.k) <= FEW_SUBSETS
 
 
-def best_method(problem: Problem) -> str:
+def best_method(problem: Problem, certify: bool = False) -> str:
     """The name of the proving method that is fastest for a problem: enumeration where there are few subsets, branch and
     bound where it takes the constraints (quotas and must-keep tokens, for quadratic objectives), else an OR-Tools model.
 
-    An objective of the user's own can only be enumerated.
+    An objective of the user's own can only be enumerated. `certify` leaves enumeration out where there is a choice, since
+    it has no proof to show.
     """
-    if few_subsets(problem) or problem.name not in CONSTRAINED:
+    if (few_subsets(problem) and not certify) or problem.name not in CONSTRAINED:
         return "brute_force"
     if not problem.constraints or (problem.name in QUADRATIC and not problem.constraints.forbidden_pairs):
         return "branch_and_bound"

@@ -87,6 +87,16 @@ def test_bounds_ignore_constraints_and_stay_valid():
 
 
 @pytest.mark.parametrize("method", ["exact", "auto"])
+def test_a_small_problem_is_not_enumerated_where_a_proof_is_wanted(method):
+    """Enumeration is faster, but has nothing to show."""
+    small = MaxMinDiversity.from_features(X[:9, :4], 4)
+    answer = solve(small, method, certify=True)
+    assert answer.status is Status.OPTIMAL
+    assert check(small, answer) == pytest.approx(answer.objective)
+    assert solve(small, "exact").solver == "brute_force:naive"
+
+
+@pytest.mark.parametrize("method", ["exact", "auto"])
 @by_objective
 def test_a_search_that_wrote_its_proof_down_is_checked_from_a_file(problem, method, tmp_path):
     """The optimum, its tree, a file, and a verifier that knows nothing of the search."""
