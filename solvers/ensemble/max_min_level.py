@@ -12,7 +12,7 @@ from solvers.ensemble.far_sets import all_cliques, wander
 from solvers.exact.max_min.far_graph import far_graph
 from solvers.exact.max_min.tabu import SLICE, conflict_rows, min_conflicts
 
-NODES = 2_000_000  # of the enumeration
+WORK = 20_000_000  # of the enumeration, in words of 64 bits that the nodes of its search hold
 PATIENCE = 20_000  # tabu iterations of one restart
 PROPOSALS = 10  # of the walk, for each of the k (n - k) swaps
 MOST_PROPOSALS = 400_000
@@ -34,7 +34,8 @@ class MaxMinLevel:
 
     def everything(self, most: int) -> Int | None:
         """(count, k) ascending rows in lexicographic order, or None: more than `most`, or too long a search."""
-        found, complete = all_cliques(self._graph.far, self._graph.close, self.k, most, NODES)
+        far, close = self._graph.far, self._graph.close
+        found, complete = all_cliques(far, close, self.k, most, WORK // far.shape[1])
         if not complete:
             return None
         rows = np.sort(self.core[found], axis=1)

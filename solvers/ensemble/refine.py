@@ -29,7 +29,7 @@ def refined(
       tokens j of min_{i in S} d_ij.
     * ``"max_sum"``: max over F(t) of the sum of the pair distances.
 
-    Where F(t) can be listed (at most 20,000 sets, found within two million nodes of a clique search) the answer is a
+    Where F(t) can be listed (at most 20,000 sets, found within a few seconds of clique search) the answer is a
     best one, lexicographically smallest among equals, and `stats["refined"]` says "exact". Otherwise single swaps
     within F(t) climb from the selection and from up to 20 other sets of F(t) (`optimal_sets`); `stats["refined"]`
     says "local search": no swap within F(t) improves the set, unless time was up, and nothing is proved about it.
@@ -97,7 +97,7 @@ def _best(
     best = np.sort(selection.indices)
     level = level_of(problem, selection.objective, best)
     best_score: Float = score(distances, best, criterion)
-    listed = level.everything(MOST)
+    listed = level.everything(MOST) if time.perf_counter() < deadline else None
     if listed is not None:
         for tokens in listed:
             found = score(distances, tokens, criterion)

@@ -49,8 +49,8 @@ def optimal_sets(
     * conditional-dpp: v - eps - 1e-9, in nats;
     * implicit-weight: v - (eps + 1e-9) |v|.
 
-    Where the whole level set can be listed (at most 20,000 sets, found within two million nodes of a clique search, or
-    5000 subsets in all for the other two objectives), all of it is returned, or a uniform sample. Otherwise sets come
+    Where the whole level set can be listed (at most 20,000 sets, found within a few seconds of clique search, or 5000
+    subsets in all for the other two objectives), all of it is returned, or a uniform sample. Otherwise sets come
     from randomised restarts, each followed by a random walk of single swaps that stays in the level set. Such a walk
     tends to the uniform distribution on the part of the level set that swaps connect, but its length is bounded and
     the restarts favour what the search finds easily: the sample is **not uniform** and must not be read as one.
@@ -146,7 +146,7 @@ def _rows(
         chosen = np.sort(rng.permutation(n)[:count]) if count < n else np.arange(n)
         return [np.array([i]) for i in chosen], count >= n, "all" if count >= n else "uniform"
     level = level_of(problem, threshold, best)
-    listed = level.everything(MOST)
+    listed = level.everything(MOST) if time.perf_counter() < deadline else None
     if listed is not None:
         if len(listed) <= count:
             return list(listed), True, "all"
