@@ -2,8 +2,8 @@
 
 The optimum is one of the distinct distances. A level t is reachable when the far graph at t (tokens joined when
 d_ij >= t) has a clique of size k. Two ends close in on the optimum: sets found by tabu search raise the lower one;
-the upper one falls by colouring, clique search and, where these stall, the theta' bound. Distances are only compared,
-so the proof is exact for the float64 matrix given; theta' carries a margin for rounding.
+the upper one falls by colouring, clique search and, where these stall, the theta' bound with branching on top.
+Distances are only compared, so the proof is exact for the float64 matrix given; theta' carries a margin for rounding.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ PATIENCE, NODES = 3_000, 400  # tabu iterations and search nodes of the first ro
 MORE_PATIENCE, MORE_NODES = 2, 3  # their growth from round to round
 QUICK = 0.5  # seconds: a proof in prospect within this, or within the time already spent, is just done
 STALLED = 2.0  # seconds of search without a proof in prospect before theta' is called in
+CLIMB_SHARE = 0.1  # of the time left, for better sets where no proof is in prospect
+LONGER = 100  # times the patience then
 LONG = 15.0  # seconds for theta' that pay off with more groups of tokens
 ROUND_SHARE = 0.2  # of that time which one search of a round may take
 FIRST_SPLIT, LAST_SPLIT = 0.12, 0.02  # share of the gap that one splitting is to close
@@ -174,15 +176,19 @@ class _Proof:
         while not self.bracket.closed and self._left > 0:
             self.climber.climb(patience, self.deadline)
             self.refuter.finish(nodes)
-            if self.bracket.closed:
-                return
             self.refuter.lower(nodes)
+            if self.bracket.closed or self._left <= 0:
+                return
             expected = self.refuter.forecast()
             seconds = expected / self.refuter.rate
             if seconds < max(QUICK, self._spent):
                 self.refuter.finish(4 * int(expected) + nodes, both=False)
             elif self._spent > min(STALLED, 0.1 * (self._spent + self._left)):
                 groups = self._groups = self._groups or self._relax()
+                until = time.perf_counter() + CLIMB_SHARE * min(self._left, self._spent)
+                self.climber.climb(LONGER * patience, until)
+                if self.bracket.closed:
+                    return
                 if 2 * seconds < self._left < math.inf:
                     self.refuter.finish(int(self._left / 2 * self.refuter.rate), both=False)
                 elif self.theta_bound is not None:

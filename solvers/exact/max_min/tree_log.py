@@ -46,6 +46,15 @@ class CliqueTree(Certificate):
     k : the size of the sets, >= 2. What holds for k holds for every larger size.
     groups : (n,) group of each token, 0 .. m-1, -1 for tokens outside the core.
     steps, log, multipliers : as above, in depth-first order; integers, 16-bit words, 16-bit floats.
+
+    Examples
+    --------
+    >>> from mmdp.instances import gaussian
+    >>> from solvers import solve
+    >>> problem = gaussian(60, 16).problem("max-min", 10)
+    >>> answer = solve(problem, "branch_and_bound", certify=True)
+    >>> answer.certificate.kind, answer.certificate.verify(problem) == answer.bound == answer.objective
+    ('clique-tree', True)
     """
 
     kind: ClassVar[str] = "clique-tree"
