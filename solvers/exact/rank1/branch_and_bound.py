@@ -74,11 +74,11 @@ def run(
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance must be in [0, 1), got {tolerance}")
     bqp = CardinalityBQP.of(problem)
-    if not is_feasible(bqp.m, bqp.labels if len(bqp.low) else bqp.tokens, bqp.low, bqp.high):
-        return Answer((), bound=-math.inf, status=Status.INFEASIBLE)
     started = time.perf_counter()
     _compile()
     compiled = time.perf_counter() - started
+    if not is_feasible(bqp.m, bqp.labels if len(bqp.low) else bqp.tokens, bqp.low, bqp.high):
+        return Answer((), bound=-math.inf, status=Status.INFEASIBLE, compile_seconds=compiled)
     search = Search(bqp, SHARE * tolerance, request.seed, certify)
     limit = math.inf if request.time_limit is None else request.time_limit
     try:
@@ -124,4 +124,5 @@ def _compile() -> None:
     project_within(x, 1, none, none, none)
     least_set(x, 1, none, none, none)
     is_feasible(1, none, none, none)
+    linear_bound(Q, zeros, 1, x, none, none, none)
     lowest_shift(Q, zeros)

@@ -62,7 +62,7 @@ class Search:
             return self.energy
         if self.root_lower is None:
             return self.floor
-        return max(self.floor, min(self.open.least, self.cutoff))
+        return max(self.floor, min(max(self.open.least, self.root_lower), self.cutoff))
 
     @property
     def upper(self) -> float:
@@ -86,10 +86,7 @@ class Search:
             return None, f"the log of the tree exceeds {MOST_BYTES / 1e6:.0f} MB"
         slack = max(self.tolerance, self.fixed_margin) if self.complete and self.energy > self.floor else 0.0
         if slack > tolerance * abs(self.energy + self.bqp.constant):
-            return (
-                None,
-                f"the value is too small for a proof of relative accuracy {tolerance:g}: rounding is {slack:.1g}",
-            )
+            return None, f"the value is too small for a relative accuracy of {tolerance:g}: rounding is {slack:.1g}"
         if not math.isfinite(self.lower):
             return None, "time was up before a bound was proved"
         return self.log.certificate(self.lower - slack), ""
@@ -147,7 +144,8 @@ class Search:
     def _at_root(self, node: Node) -> Node | None:
         tight = self._tighten(node)
         tight = tight and self._sharpen(tight, ROOT_STEPS, ROOT_PATIENCE)
-        self.root_lower = self.cutoff if tight is None else tight.lower
+        if tight is None:
+            self.root_lower = self.cutoff
         return tight
 
     def _refresh(self, node: Node) -> Node | None:
@@ -228,6 +226,8 @@ class Search:
             if lower >= self.cutoff + margin:
                 return None
             bound = max(lower - margin, node.lower)
+            if node.number == 0:
+                self.root_lower = bound
             node = Node(free, ones, linear, constant, s, low, high, x, node.shift, bound, node.number)
             if lower > -math.inf:
                 return node

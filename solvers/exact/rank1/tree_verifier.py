@@ -33,10 +33,11 @@ def proved_energy(bqp: CardinalityBQP, tree: Rank1Tree) -> float:
     """
     n = len(bqp.Q)
     children = _tree(tree, n)
-    offsets = [_offsets(sizes) for sizes in (tree.shift_sizes, tree.step_sizes, tree.step_fixed)]
-    for total, array in zip(offsets, (tree.shift_values, tree.points, tree.fixed), strict=True):
-        if total[-1] != len(array):
-            raise CertificateError(f"the parts of the tree hold {total[-1]} numbers, got {len(array)}")
+    offsets = [
+        _offsets(tree.shift_sizes, len(tree.shift_values)),
+        _offsets(tree.step_sizes, len(tree.points)),
+        _offsets(tree.step_fixed, len(tree.fixed)),
+    ]
     fixed_margin = bqp.error + 8 * n * EPS * float(np.abs(bqp.Q).sum())
     margins = _shift_margins(bqp.Q, tree, offsets[0]) + fixed_margin
     order = np.argsort(tree.step_nodes, kind="stable")
@@ -67,8 +68,12 @@ def proved_energy(bqp: CardinalityBQP, tree: Rank1Tree) -> float:
     return min(proved, tree.lower)
 
 
-def _offsets(sizes: Int) -> Int:
-    return np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
+def _offsets(sizes: Int, total: int) -> Int:
+    """Where each part of an array of `total` numbers begins."""
+    offsets = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
+    if sizes.max(initial=0) > total or offsets[-1] != total:  # the first, so that the sum cannot overflow
+        raise CertificateError(f"the parts of the tree must hold {total} numbers, got {offsets[-1]}")
+    return offsets
 
 
 def _tree(tree: Rank1Tree, n: int) -> Int:
@@ -97,6 +102,8 @@ def _tree(tree: Rank1Tree, n: int) -> Int:
     for node in np.sort(tree.branch_nodes):  # parents have the smaller numbers
         child = nodes[node, 1]
         nodes[child : child + 2, 2] = nodes[node, 2] + 1
+    if nodes[:, 2].max() > n:
+        raise CertificateError(f"the tree must have at most {n} levels, got {nodes[:, 2].max()}")
     return nodes
 
 
