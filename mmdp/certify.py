@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from mmdp.certificates.certificate import CertificateError
 from mmdp.checks import as_subset
 from mmdp.problem import Problem
@@ -34,7 +36,13 @@ def check(problem: Problem, selection: Selection) -> float:
     _check_set(problem, selection)
     if selection.certificate is None:
         return math.inf
-    proved = selection.certificate.verify(problem)
+    try:
+        with np.errstate(
+            all="ignore"
+        ):  # absurd numbers in a certificate end as a bound of inf or NaN, which is refused
+            proved = selection.certificate.verify(problem)
+    except np.linalg.LinAlgError as error:
+        raise CertificateError(f"the {selection.certificate.kind} certificate cannot be evaluated: {error}") from error
     slack = TOLERANCE if problem.gap_kind == "absolute" else 0.0
     if not (proved <= selection.bound or math.isclose(proved, selection.bound, rel_tol=TOLERANCE, abs_tol=slack)):
         raise CertificateError(

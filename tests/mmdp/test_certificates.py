@@ -228,6 +228,21 @@ def test_fields_of_the_wrong_form_are_refused(kind, changes, message):
         replace(examples()[kind][1], **changes)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, name in FIELDS if name in ("threshold", "multiplier", "x", "shift")]
+)
+@pytest.mark.parametrize("size", [1e160, 1e300])
+def test_absurd_numbers_are_refused(kind, name, size):
+    """Overflow ends in a refusal, neither in a warning nor in a bound."""
+    problem, certificate = examples()[kind]
+    good = claim(problem, certificate)
+    absurd = replace(certificate, **{name: np.asarray(getattr(certificate, name)) * size})
+    if name == "x" and kind == "ddfact":  # the bound does not depend on the scale of x, as long as nothing overflows
+        absurd = replace(certificate, x=np.full(24, size))
+    with pytest.raises(CertificateError):
+        check(problem, replace(good, certificate=absurd))
+
+
 def test_a_triple_with_a_triangle_is_refused():
     """Three far tokens in three classes are not two."""
     problem = MaxMinDiversity.from_distances(1 - np.eye(3), 3)
