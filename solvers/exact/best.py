@@ -12,7 +12,8 @@ FEW_SUBSETS = 20_000
 
 # One core, photo tokens unless said otherwise:
 # branch_and_bound     proves n = 576, k = 16 to 64 in 0.05 to 0.5 s for max-min and 0.1 s for the rank-1 energy, and
-#                      k = 16 in about 10 s for log det. It takes no constraints; the others do:
+#                      k = 16 in about 10 s for log det. Of constraints it takes must-keep tokens and quotas, for the
+#                      quadratic objectives only; the others take all:
 # node_packing         proves n = 576, k = 16 to 64 in 2 to 8 s, Gaussian n = 100, k = 10 in 0.8 s; Kuby and
 #                      Sayah-Irnich pass a 30 s limit at n = 100.
 # linearised           fixes nearly all tokens at the root: n = 576, k = 16 to 192 in 2 to 6 s, Gaussian k = 64 in 8 s;
