@@ -4,10 +4,6 @@ The factor is that of the cosines: row i of it, once complete, holds the coordin
 orthonormal basis of the chosen ones, and `rest` what they leave unexplained. The conditional variance r_i^2 rest_i only
 falls, so an unfinished row gives an upper bound. Rows fill from left to right, which is how lazy and fast greedy fit
 together :cite:p:`hemmi2022lazy`.
-
-Rows are extended by aligned blocks of four entries and four tokens at a time, because a 4 x 4 tile of products costs
-little more than a single row of it. Nothing is wasted on that: in a step one token is brought up to date first, and a
-token whose bound is not below the score of that one has to be looked at in any case.
 """
 
 from __future__ import annotations
@@ -19,30 +15,7 @@ import numpy as np
 from solvers.greedy_map.naive import PIVOT
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
-from solvers.lazy.queue import gather, sort_by_block
-from solvers.lazy.tiles import tile_1x4, tile_2x4, tile_4x1, tile_4x4
-
-WIDE = 4  # entries of a block
-
-
-@inlined
-def products(X: Any, i: Any, count: int, Y: Any, j: Any, columns: int, width: int, out: Any) -> None:
-    """Write <X[i[a]], Y[j[q]]> up to column `width` to out[4 a + q], for a < `count` and q < `columns` at least."""
-    if count > 2 and columns == 1:
-        column = tile_4x1(X, i, Y, (j[0],), width)
-        out[0], out[4], out[8], out[12] = column
-    elif count > 2:
-        square = tile_4x4(X, i, Y, j, width)
-        for z in range(16):
-            out[z] = square[z]
-    elif count == 2:
-        pair = tile_2x4(X, (i[0], i[1]), Y, j, width)
-        for z in range(8):
-            out[z] = pair[z]
-    else:
-        row = tile_1x4(X, (i[0],), Y, j, width)
-        for z in range(4):
-            out[z] = row[z]
+from solvers.lazy.groups import WIDE, block_of, gather, members, next_group, products, sort_by_block
 
 
 @inlined
@@ -64,10 +37,7 @@ def extend(
     """Fill the block of the rows of up to four tokens as far as the first `size` chosen tokens go."""
     start = WIDE * block
     columns = min(WIDE, size - start)
-    last = count - 1
-    i = (tokens[0], tokens[min(1, last)], tokens[min(2, last)], tokens[last])
-    last = size - 1
-    j = (chosen[start], chosen[min(start + 1, last)], chosen[min(start + 2, last)], chosen[min(start + 3, last)])
+    i, j = members(tokens, count), block_of(chosen, block, size)
     products(X, i, count, X, j, columns, X.shape[1], out)
     products(factor, i, count, factor, j, columns, start, before)
     t, zero = corners[block], X.dtype.type(0)
@@ -134,19 +104,12 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
             count = gather(score, length, s, score[leader], stale)
             if not count:
                 break
-            sort_by_block(stale, count, length, WIDE, places, ordered)
+            sort_by_block(stale, count, length, places, ordered)
             a = 0
             while a < count:
                 block = length[ordered[a]] // WIDE
-                size = 0
-                while a < count and size < 4 and length[ordered[a]] // WIDE == block:
-                    if score[ordered[a]] >= score[leader]:
-                        group[size] = ordered[a]
-                        size += 1
-                    a += 1
-                if not size:
-                    continue
-                wanted = 4
+                size, a = next_group(ordered, a, count, length, score, score[leader], group)
+                wanted = 4 if size else 0
                 while wanted == 4:  # a full tile of rows that are in the cache goes on
                     extend(X, inverse, factor, length, rest, chosen, corners, group, size, block, s, out, before)
                     work += 1

@@ -6,15 +6,37 @@ from typing import Any
 
 import numpy as np
 
-from solvers.lazy.compiled import kernel
+from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
-from solvers.lazy.queue import block_maxima, highest, lower
-from solvers.rank1.cpu_updates import entries
+from solvers.lazy.groups import WIDE, block_of, gather, members, next_group, products, sort_by_block
+
+
+@inlined
+def compare(
+    K: Any, V: Any, chosen: Any, tokens: Any, count: int, block: int, size: int, worst: Any, keys: Any, values: Any
+) -> None:
+    """Raise the largest duplications of up to four tokens to those with the block of the first `size` chosen ones."""
+    columns = min(WIDE, size - WIDE * block)
+    i, j = members(tokens, count), block_of(chosen, block, size)
+    if len(K) == 1:
+        products(K[0], i, count, K[0], j, columns, K.shape[2], keys)
+        products(V[0], i, count, V[0], j, columns, V.shape[2], values)
+        keys *= values
+    else:
+        total = np.zeros_like(keys)
+        for h in range(len(K)):
+            products(K[h], i, count, K[h], j, columns, K.shape[2], keys)
+            products(V[h], i, count, V[h], j, columns, V.shape[2], values)
+            total += keys * values
+        keys[:] = total
+    for a in range(count):
+        for q in range(columns):
+            worst[i[a]] = max(worst[i[a]], keys[WIDE * a + q])
 
 
 @kernel
 def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort: float) -> int:
-    """Fill `chosen` and return how far it came; it stops early when the work exceeds `effort` quadruples of entries.
+    """Fill `chosen` and return how far it came; it stops early when the work exceeds `effort` tiles of 16 entries.
 
     Tokens of magnitude 0 are not candidates; there are at least as many others as places. The first bound is
     Cauchy-Schwarz, G_ij >= -||dW_i|| ||dW_j||, widened by what rounding can do. Time O(n k H (d + d_v)) at worst,
@@ -22,42 +44,59 @@ def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort
     """
     n, k = len(magnitude), len(chosen)
     number = magnitude.dtype.type
-    rest = number(1) - lam
-    compared = np.zeros(n, np.int32)
-    worst = np.full(n, number(-np.inf))  # largest duplication so far
-    score = np.where(magnitude > 0, magnitude, number(-np.inf))
-    first = first_equal(score, largest(score))
-    chosen[0] = first
+    none, rest = number(-np.inf), number(1) - lam
+    length = np.zeros(n, np.int32)  # the number of chosen tokens it has been compared with
+    worst = np.full(n, none)  # largest duplication among these
+    score = np.where(magnitude > 0, magnitude, none)
+    chosen[0] = first_equal(score, largest(score))
     margin = number(1) + number(8 * (K.shape[2] + V.shape[2] + 16)) * np.finfo(magnitude.dtype).eps
     for i in range(n):
         if magnitude[i] > 0:
-            score[i] = lam * magnitude[i] + rest * magnitude[i] * magnitude[first] * margin
-    score[first] = -np.inf
-    top = block_maxima(score)
-    out = np.empty(4, magnitude.dtype)
+            score[i] = lam * magnitude[i] + rest * magnitude[i] * magnitude[chosen[0]] * margin
+    score[chosen[0]] = none
+    stale, ordered, places = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(k // WIDE + 2, np.int64)
+    group, keys, values = np.empty(4, np.int64), np.zeros(4 * WIDE, K.dtype), np.zeros(4 * WIDE, K.dtype)
+    second = -1  # a token that was good and up to date in the step before
     work = 0.0
     for s in range(1, k):
-        best = number(-np.inf)
+        leader = second if second >= 0 else first_equal(score, largest(score))
+        second = -1
+        group[0] = leader
+        while length[leader] < s:
+            block = length[leader] // WIDE
+            compare(K, V, chosen, group, 1, block, s, worst, keys, values)
+            length[leader] = min(s, WIDE * block + WIDE)
+            work += 0.5
+        score[leader] = lam * magnitude[leader] - rest * worst[leader]
         while True:
-            i = highest(score, top)
-            u = int(compared[i])
-            if u == s:
+            count = gather(score, length, s, score[leader], stale)
+            if not count:
                 break
-            duplication, value = worst[i], score[i]
-            while u < s and value >= best:
-                entries(K, V, i, chosen, u, s, out)
-                duplication = max(duplication, largest(out))
-                value = lam * magnitude[i] - rest * duplication
-                u = min(u + 4, s)
-                work += 1
-            worst[i], compared[i] = duplication, u
-            lower(score, top, i, value)
-            if u == s:
-                best = max(best, value)
+            sort_by_block(stale, count, length, places, ordered)
+            a = 0
+            while a < count:
+                block = length[ordered[a]] // WIDE
+                size, a = next_group(ordered, a, count, length, score, score[leader], group)
+                wanted = 4 if size else 0
+                while wanted == 4:  # a full tile of rows that are in the cache goes on
+                    compare(K, V, chosen, group, size, block, s, worst, keys, values)
+                    work += 1
+                    block += 1
+                    wanted = 0
+                    for g in range(size):
+                        i = group[g]
+                        length[i] = min(s, WIDE * block)
+                        score[i] = lam * magnitude[i] - rest * worst[i]
+                        if length[i] < s:
+                            wanted += score[i] >= score[leader]
+                        elif score[i] > score[leader] or (score[i] == score[leader] and i < leader):
+                            leader, second = i, leader
+                        elif second < 0 or score[i] > score[second]:
+                            second = i
         if work > effort:
             return s
-        chosen[s] = i
-        lower(score, top, i, number(-np.inf))
+        chosen[s] = leader
+        score[leader] = none
     return k
 
 
