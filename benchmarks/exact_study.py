@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from benchmarks.study.data import FOLDER, condense
-from benchmarks.study.design import LIMITS, METHODS, study_plan
+from benchmarks.study.design import LIMITS, LOG_DET_LIMIT, METHODS, study_plan
 from benchmarks.study.report import write_report
 from solvers.records import Record, read_records
 from solvers.study import RECORDS, SESSIONS, read_sessions, run_plan
@@ -52,7 +52,8 @@ def main() -> None:
 def _note_session(busy: bool) -> None:
     """Keep the machine and the versions of the latest session beside the data."""
     session = read_sessions(RUNNING)[-1]
-    session |= {"limits": LIMITS, "load": "other work on the machine" if busy else "nothing else running"}
+    limits = {**LIMITS, "exact, log det": LOG_DET_LIMIT}
+    session |= {"limits": limits, "load": "other work on the machine" if busy else "nothing else running"}
     (FOLDER / SESSIONS).write_text(json.dumps(session, indent=1) + "\n", encoding="utf-8")
 
 

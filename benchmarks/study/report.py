@@ -128,7 +128,7 @@ def regret_table(problems: Problems, main: Sequence[Group]) -> str:
     rows = []
     for method in ("greedy", "exact"):
         for source, name in zip(OBJECTIVES, OWN_GREEDY, strict=True):
-            label = f"{name} ({source})" if method == "greedy" else f"best for {source} in 3 s"
+            label = f"{name} ({source})" if method == "greedy" else f"best for {source} in the limit"
             rows.append([label, *(_regret(problems, main, method, source, target) for target in OBJECTIVES)])
     rows.append(["random", *(_regret(problems, main, "random", target, target) for target in OBJECTIVES)])
     return _table(["set chosen by", *HEADS.values()], rows)
