@@ -111,7 +111,7 @@ def test_a_quota_per_image_at_real_size(objective):
     groups = tuple(int(g) for g in np.arange(192) // 64)
     problem = instance.problem(objective, 40)
     problem.constraints = Constraints(groups=groups, min_per_group={0: 10, 1: 10, 2: 10}, max_per_group={0: 14})
-    answer = solve(problem, "exact", time_limit=2.0)
+    answer = solve(problem, "exact", time_limit=1.0)
     check(problem, answer)
     assert answer.solver == "branch_and_bound:cpu"
     assert answer.gap < 0.02
