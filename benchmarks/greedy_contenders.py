@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ class Contender:
     requires : import name of a package, "" for none.
     most_tokens : larger samples would take it minutes.
     duplicates : whether it can take tokens with copies.
+    own : one of our own paths, forced; shown beside the peers and never the best of them.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Contender:
     requires: str = ""
     most_tokens: int = 10_000
     duplicates: bool = True
+    own: bool = False
 
     def absent(self, kind: str, n: int) -> str | None:
         """Why it does not take part with these tokens, or None."""
@@ -88,6 +91,24 @@ def our_door(module: str, name: str, *parts: str) -> Callable[[Sequence[Sample],
         arrays = dict(zip(parts, stacked(samples, *parts), strict=True))
         relevance = {"relevance": arrays.pop("relevance")} if "relevance" in arrays else {}
         return lambda: _batched(door(*arrays.values(), k, **relevance))
+
+    return prepare
+
+
+def our_path(
+    module: str, name: str, *parts: str, **limits: float
+) -> Callable[[Sequence[Sample], int, Sequence[int]], Call]:
+    """Our door with the limits by which it chooses between its two paths set so that it has no choice."""
+    whole = our_door(module, name, *parts)
+
+    def prepare(samples: Sequence[Sample], k: int, first: Sequence[int]) -> Call:
+        call = whole(samples, k, first)
+
+        def run() -> Any:
+            with patch.multiple(module, **limits):
+                return call()
+
+        return run
 
     return prepare
 
@@ -181,6 +202,7 @@ def _qc_selector(matrix: Any, n: int, k: int, first: int) -> Int:
     return packages.qc_selector(matrix, k, first)
 
 
+LAZY, GRAM = "our lazy path", "our Gram path"
 CONTENDERS: tuple[Contender, ...] = (
     Contender(
         OURS,
@@ -224,6 +246,22 @@ CONTENDERS: tuple[Contender, ...] = (
         "submodlib",
         most_tokens=576,
     ),
+    Contender(
+        LAZY,
+        "max-min",
+        our_path("solvers.farthest_first.cpu", "farthest_first", "X", START=np.inf, LOOP=np.inf),
+        "forced",
+        "numba",
+        own=True,
+    ),
+    Contender(
+        GRAM,
+        "max-min",
+        our_path("solvers.farthest_first.cpu", "farthest_first", "X", NARROW=np.inf),
+        "forced",
+        "numba",
+        own=True,
+    ),
     Contender(OURS, "max-min, distances given", our_loop, "handed the first token", "numba"),
     Contender(
         "RDKit", "max-min, distances given", on_distances(_rdkit, triangle=True), "handed the first token", "rdkit"
@@ -256,6 +294,22 @@ CONTENDERS: tuple[Contender, ...] = (
         most_tokens=576,
         duplicates=False,
     ),
+    Contender(
+        LAZY,
+        "dpp",
+        our_path("solvers.greedy_map.cpu", "greedy_map", "X", "relevance", EFFORT=np.inf),
+        "forced",
+        "numba",
+        own=True,
+    ),
+    Contender(
+        GRAM,
+        "dpp",
+        our_path("solvers.greedy_map.cpu", "greedy_map", "X", "relevance", EFFORT=0.0),
+        "forced",
+        "numba",
+        own=True,
+    ),
     Contender(OURS, "mmr", our_door("solvers.rank1.mmr_cpu", "mmr", "K", "V"), "`solvers.rank1.mmr_cpu`", "numba"),
     Contender("as published", "mmr", published("mmr", "K", "V"), "two Gram matrices", "torch"),
     Contender("torch", "mmr", incremental("mmr", "K", "V"), "two Gram matrices, running maximum", "torch"),
@@ -266,4 +320,8 @@ CONTENDERS: tuple[Contender, ...] = (
         "as LangChain does it, on the same scores",
         most_tokens=576,
     ),
+    Contender(
+        LAZY, "mmr", our_path("solvers.rank1.mmr_cpu", "mmr", "K", "V", EFFORT=np.inf), "forced", "numba", own=True
+    ),
+    Contender(GRAM, "mmr", our_path("solvers.rank1.mmr_cpu", "mmr", "K", "V", EFFORT=0.0), "forced", "numba", own=True),
 )

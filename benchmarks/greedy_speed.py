@@ -35,7 +35,7 @@ GATE = (
 PACKAGES = ("fpsample", "rdkit", "qc-selector", "submodlib-py")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 MEASURED = ("solvers", "mmdp", "benchmarks/*.py", "benchmarks/peers")
-SAME = ("commit", "cpu", "python", "packages", "peers", "uncommitted")
+SAME = ("commit", "cpu", "python", "packages", "peers", "uncommitted", "load")
 
 
 def session(busy: bool) -> dict[str, Any]:

@@ -28,9 +28,9 @@ def page(data: dict[str, Any]) -> str:
     ]
     for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
         own = [row for row in rows if row["algorithm"] == algorithm]
-        parts += [f"### `{algorithm}`", markdown(PICKS, picks_table(own))]
+        parts += [f"## `{algorithm}`", markdown(PICKS, picks_table(own))]
     if gaps:
-        parts += ["### Certified gaps by backend and number type", markdown(GAPS, gap_table(gaps))]
+        parts += ["## Certified gaps by backend and number type", markdown(GAPS, gap_table(gaps))]
     return "\n\n".join(parts) + "\n"
 
 
