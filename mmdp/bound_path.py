@@ -56,7 +56,7 @@ def bound_path(problem: Problem, budgets: Iterable[int] | None = None) -> dict[i
     n = problem.n
     wanted = [as_budget(k, n) for k in (range(n + 1) if budgets is None else budgets)]
     family = _family(problem)
-    open_ = sorted({k for k in wanted if 0 < k < n and not (k == 1 and isinstance(problem, MaxMinDiversity))})
+    open_ = sorted({k for k in wanted if 0 < k < n and not (k == 1 and type(problem) is MaxMinDiversity)})
     found = family(open_) if family is not None else dict.fromkeys(open_, math.inf)
     for k in set(wanted) - set(open_):
         found[k] = problem.with_k(k).value(np.arange(k))
@@ -64,11 +64,11 @@ def bound_path(problem: Problem, budgets: Iterable[int] | None = None) -> dict[i
 
 
 def _family(problem: Problem) -> Callable[[list[int]], dict[int, float]] | None:
-    if isinstance(problem, MaxMinDiversity):
+    if type(problem) is MaxMinDiversity:
         return lambda budgets: _max_min(problem, budgets)
-    if isinstance(problem, ConditionalDPP):
+    if type(problem) is ConditionalDPP:
         return lambda budgets: _log_det(problem, budgets)
-    if isinstance(problem, ImplicitWeight | MaxSumDiversity):
+    if type(problem) is ImplicitWeight or type(problem) is MaxSumDiversity:
         return lambda budgets: _quadratic(problem, budgets)
     return None
 

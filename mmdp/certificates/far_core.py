@@ -11,8 +11,8 @@ from mmdp.problem import Problem
 
 
 def distances_of(problem: Problem, kind: str) -> Float:
-    """The distances of a max-min problem; CertificateError for another objective."""
-    if not isinstance(problem, MaxMinDiversity):
+    """The distances of a max-min problem; CertificateError for another objective, subclasses included."""
+    if type(problem) is not MaxMinDiversity:
         raise CertificateError(f"a {kind} certificate is about max-min, got a problem of {problem.name}")
     return problem.distances
 

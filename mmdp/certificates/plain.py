@@ -26,7 +26,7 @@ class OnlyChoiceCertificate(Certificate):
 
     def verify(self, problem: Problem) -> float:
         """That value."""
-        if problem.k not in (0, problem.n) and not (problem.k == 1 and isinstance(problem, MaxMinDiversity)):
+        if problem.k not in (0, problem.n) and not (problem.k == 1 and type(problem) is MaxMinDiversity):
             raise CertificateError(f"there is a choice to make: k = {problem.k} of {problem.n} tokens")
         return problem.value(np.arange(problem.k))
 
@@ -40,7 +40,7 @@ class SimplexCertificate(Certificate):
     def verify(self, problem: Problem) -> float:
         """k / (k - 1) for 1 - cos, and the same for the chord. O(1)."""
         metric = problem.ground.metric
-        bound = simplex_bound(problem.k, metric) if isinstance(problem, MaxMinDiversity) else math.inf
+        bound = simplex_bound(problem.k, metric) if type(problem) is MaxMinDiversity else math.inf
         if bound == math.inf:
             raise CertificateError(
                 f"a simplex certificate needs max-min with an angular metric and k >= 2, "
@@ -81,14 +81,14 @@ class RowSumCertificate(Certificate):
 
     def verify(self, problem: Problem) -> float:
         """The sum of the k largest contributions. O(n^2 log n)."""
-        if not isinstance(problem, MaxSumDiversity):
+        if type(problem) is not MaxSumDiversity:
             raise CertificateError(f"a row-sum certificate is about max-sum, got a problem of {problem.name}")
         return row_sum_bound(problem)
 
 
 def dpp_of(problem: Problem, kind: str) -> ConditionalDPP:
-    """The problem itself; CertificateError for another objective."""
-    if not isinstance(problem, ConditionalDPP):
+    """The problem itself; CertificateError for another objective, subclasses included."""
+    if type(problem) is not ConditionalDPP:
         raise CertificateError(f"a {kind} certificate is about conditional-dpp, got a problem of {problem.name}")
     return problem
 

@@ -45,7 +45,8 @@ def best_certificate(problem: Problem, effort: Effort = "full") -> tuple[float, 
       seconds at n = 576.
     * ``"none"``: nothing.
 
-    The bound is what `Certificate.verify` returns. Problems of another objective get (inf, None).
+    The bound is what `Certificate.verify` returns. Problems of an objective of one's own, subclasses
+    included, get (inf, None).
 
     Examples
     --------
@@ -69,15 +70,15 @@ def best_certificate(problem: Problem, effort: Effort = "full") -> tuple[float, 
 
 
 def _candidates(problem: Problem, full: bool) -> Iterator[Certificate]:
-    if problem.k in (0, problem.n) or (problem.k == 1 and isinstance(problem, MaxMinDiversity)):
+    if problem.k in (0, problem.n) or (problem.k == 1 and type(problem) is MaxMinDiversity):
         yield OnlyChoiceCertificate()
-    elif isinstance(problem, MaxMinDiversity):
+    elif type(problem) is MaxMinDiversity:
         if problem.ground.metric in ("cosine", "chordal"):
             yield SimplexCertificate()
         yield from _coarse(problem)
         if full:
             yield _certificate(best_colouring(problem.distances, problem.k))
-    elif isinstance(problem, ConditionalDPP):
+    elif type(problem) is ConditionalDPP:
         yield HadamardCertificate()
         if full:
             yield SpectralCertificate()
@@ -85,8 +86,8 @@ def _candidates(problem: Problem, full: bool) -> Iterator[Certificate]:
         if width <= (LARGE if full else NARROW):
             steps = {} if full else {"iterations": FEW_STEPS}
             yield DDFactCertificate(ddfact_bound(factor_rows(problem), problem.k, **steps).x)
-    elif isinstance(problem, ImplicitWeight | MaxSumDiversity):
-        if isinstance(problem, MaxSumDiversity):
+    elif type(problem) in (ImplicitWeight, MaxSumDiversity):
+        if type(problem) is MaxSumDiversity:
             yield RowSumCertificate()
         form = CardinalityBQP.unconstrained(problem)
         yield QPCertificate(form.shift, convex_point(form.Q, form.shift, form.m))

@@ -13,6 +13,7 @@ from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.certificates import fields
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.checks import Float
+from mmdp.objectives import ImplicitWeight, MaxSumDiversity
 from mmdp.problem import Problem
 
 EPS = float(np.finfo(np.float64).eps)
@@ -49,14 +50,13 @@ class QPCertificate(Certificate):
 
     def verify(self, problem: Problem) -> float:
         """Minus that bound, and never above 0 for implicit weights. A Cholesky factorisation, O(n^3)."""
-        try:
-            form = CardinalityBQP.unconstrained(problem)
-        except TypeError:
-            raise CertificateError(f"a qp certificate is about a quadratic objective, got {problem.name}") from None
+        if type(problem) not in (ImplicitWeight, MaxSumDiversity):
+            raise CertificateError(f"a qp certificate is about a quadratic objective, got a problem of {problem.name}")
         if not len(self.shift) == len(self.x) == problem.n:
             raise CertificateError(
                 f"shift and x must hold {problem.n} numbers each, got {len(self.shift)} and {len(self.x)}"
             )
+        form = CardinalityBQP.unconstrained(problem)
         return form.error - max(form.floor, energy_bound(form.Q, form.m, self.shift, self.x))
 
 

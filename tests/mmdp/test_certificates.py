@@ -18,6 +18,7 @@ from mmdp import (
     MaxSumDiversity,
     Selection,
     Status,
+    bound_path,
     check,
     upper_bounds,
 )
@@ -294,6 +295,24 @@ def test_full_effort_is_as_good_as_the_upper_bounds(problem):
     assert full <= least + 1e-9 * abs(least)
     assert full <= best_certificate(problem, "cheap")[0]
     assert best_certificate(problem, "none") == (math.inf, None)
+
+
+def test_a_subclass_is_an_objective_of_its_own():
+    """Its values need not be those of the class it comes from: no bound, and no certificate holds for it."""
+
+    class Half(MaxMinDiversity):
+        name = "half"
+
+        def _value(self, subset):
+            return 10 + super()._value(subset)
+
+    half = Half.from_features(POINTS, 6)
+    assert best_certificate(half) == (math.inf, None)
+    assert set(bound_path(half, [1, 6]).values()) == {math.inf}
+    assert upper_bounds(half) == {}
+    for kind in ("angle", "simplex"):
+        with pytest.raises(CertificateError, match=r"got (a problem of )?half"):
+            examples()[kind][1].verify(half)
 
 
 def test_effort_has_a_name():
