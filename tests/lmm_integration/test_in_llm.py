@@ -648,7 +648,7 @@ def test_the_budget_holds_per_unit_of_the_scope(tiny, scope, expected):
     assert ([first, second + third] if scope == "sample" else [first, second, third]) == expected
 
 
-def test_m_rope_models_are_pruned_inside_too():
+def test_t6_m_rope_models_are_pruned_inside_too():
     """Qwen2.5-VL: places in the picture stay with what is kept, and the cached answer is the uncached one."""
     torch.manual_seed(0)
     config = transformers.Qwen2_5_VLConfig(
