@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from lmm_integration.cli import app
+from lmm_integration.pruners.table import methods_table
 from solvers import CATALOG
 
 ROOT = Path(__file__).parents[2]
@@ -77,14 +78,21 @@ def test_commands_of_the_page_are_understood(page: Path) -> None:
 
 def test_read_me_lists_the_solvers_of_the_catalog() -> None:
     """The table of the read-me has exactly the solvers there are, with their objectives and whether they prove."""
-    columns = ("max-min", "conditional-dpp", "implicit-weight")
+    columns = ("max-min", "conditional-dpp", "implicit-weight", "max-sum")
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("## What can answer")[1].split("##")[0]
     shown = {}
     for row in (line.strip("|").split("|") for line in table.splitlines() if line.startswith("| `")):
-        marks = tuple(cell.strip() == "✓" for cell in row[1:4]), bool(row[4].strip())
+        marks = tuple(cell.strip() == "✓" for cell in row[1:5]), bool(row[5].strip())
         shown.update(dict.fromkeys(re.findall(r"`(\w+)`", row[0]), marks))
     solves: dict[str, set[str]] = {}
     for row in CATALOG:
-        solves.setdefault(row.name, set()).update(row.solves)
+        solves.setdefault(row.name, set()).update(c for c in columns if row.takes(c))
     exact = {row.name for row in CATALOG if row.exact}
     assert shown == {name: (tuple(c in takes for c in columns), name in exact) for name, takes in solves.items()}
+
+
+def test_read_me_lists_the_methods_as_they_declare_themselves() -> None:
+    """Class, what it keeps, and where, in the order of the table of methods."""
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("## Inside a model")[1].split("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "| `" in line[:3]]
+    assert cells == [[f"`{row['class']}`", row["what it keeps"], row["where"]] for row in methods_table()]
