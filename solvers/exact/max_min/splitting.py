@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from mmdp.checks import Float, Int
+from mmdp.checks import Bool, Float, Int
 from solvers.exact.max_min.clique import CliqueSearch, Outcome
 from solvers.exact.max_min.far_graph import far_graph
 from solvers.exact.max_min.theta import refute
@@ -91,15 +91,28 @@ class Splitting:
         """
         none: Int = np.zeros(0, np.int64)
         multiplier = refute(theta, self.deadline, ITERATIONS, half=True)
-        by_weight = np.argsort(-theta.weights, kind="stable")
+        order = _cluster_by_cluster(theta.close, theta.weights)
         out, level = none, theta.level
         while multiplier is None and time.perf_counter() < self.deadline and math.isfinite(level):
-            size = len(by_weight) - len(out)
-            count = len(out) + SLACK + max(0, int(size * (1.0 - theta.k / level)))
-            if 2 * count > len(by_weight):
+            size = len(order) - len(out)
+            count = len(out) + SLACK + max(len(out) // 3, int(size * (1.0 - theta.k / level)))
+            if 2 * count > len(order):
                 break
-            out, keep = by_weight[:count], np.sort(by_weight[count:])
+            out, keep = order[:count], np.sort(order[count:])
             rest = theta.continued(theta.close[np.ix_(keep, keep)], theta.k, keep)
             multiplier = refute(rest, self.deadline, ITERATIONS, half=True)
             level = rest.level
         return out, multiplier
+
+
+def _cluster_by_cluster(close: Bool, weights: Float) -> Int:
+    """The vertices by falling weight, each followed by those close to it: else these would take its place."""
+    order: list[Int] = []
+    left = np.ones(len(close), dtype=np.bool_)
+    for v in np.argsort(-weights, kind="stable"):
+        if left[v]:
+            cluster = np.flatnonzero(close[v] & left)
+            cluster = np.concatenate([[v], cluster[np.argsort(-weights[cluster], kind="stable")]])
+            left[cluster] = False
+            order.append(cluster)
+    return np.concatenate(order)
