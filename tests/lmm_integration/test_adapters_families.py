@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch")
 hf = pytest.importorskip("transformers")
 
-from lmm_integration import DivPrune, prune, prune_inputs  # noqa: E402
+from lmm_integration import IWP, DivPrune, FastV, prune, prune_inputs  # noqa: E402
 from lmm_integration.adapters import LlavaOnevision, Qwen2_5VL, adapter_for  # noqa: E402
 
 IMAGE, VIDEO, PAD, VOCABULARY = 95, 96, 0, 100
@@ -315,3 +315,23 @@ def test_onevision_newline_policies(models, newline):
     assert left == 7 if newline in ("none", "candidate") else left > 7
     with torch.no_grad():
         assert torch.isfinite(model(**short).logits).all()
+
+
+@pytest.mark.parametrize("pruner", [FastV(layer=1, budget="final"), IWP(layer=2)], ids=lambda pruner: pruner.title)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_decoder_layers_of_both_families_are_pruned(models, name, pruner):
+    """All kept is the unpruned model; a row of a ragged batch decodes as it does alone, with and without a cache."""
+    model = models[name]
+    inputs, alone = batch(name, model, (1, 2, 0))
+    options = {"max_new_tokens": 4, "do_sample": False}
+    with torch.no_grad():
+        plain = model.generate(**inputs, **options)
+        with prune(model, pruner, keep=1.0):
+            assert torch.equal(model.generate(**inputs, **options), plain)
+        with prune(model, pruner, keep=4) as pruning:
+            cached, uncached = (model.generate(**inputs, **options, use_cache=use) for use in (True, False))
+            kept = [kept for _, kept in pruning.stats.tokens]
+            rows = [model.generate(**row, **options)[0, -4:] for row in alone[:2]]
+    assert torch.equal(cached, uncached)
+    assert kept == [4, 4, 4]
+    assert torch.equal(cached[:2, -4:], torch.stack(rows))
