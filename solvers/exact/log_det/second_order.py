@@ -16,7 +16,7 @@ from solvers.exact.rank1.diagonal_shift import climb, is_psd, margin_of, shifted
 from solvers.exact.rank1.qp import minimise
 
 STEPS = 30  # most Newton steps on the shift
-EARLY = 5  # steps before the ascent may be given up
+EARLY = 2  # steps before the ascent may be given up
 INSIDE = 0.05  # how far inside the cone the ascent starts, as a share of the mean diagonal entry
 EPS = float(np.finfo(float).eps)
 
