@@ -12,7 +12,7 @@ from mmdp.instances import gaussian
 from solvers import solve
 from solvers.exact.max_min import splitting
 from solvers.exact.max_min.bitsets import full, size
-from solvers.exact.max_min.clique import CliqueSearch, Outcome
+from solvers.exact.max_min.clique import CliqueSearch, Outcome, clique_of_size
 from solvers.exact.max_min.far_graph import far_graph
 from solvers.exact.max_min.level_test import level_below
 from solvers.exact.max_min.theta import close_pairs
@@ -200,6 +200,27 @@ def test_every_refutation_of_random_graphs_is_accepted():
         assert (verdict, end) == (HOLDS, len(search.log))
         groups += int(len(search.log) > 0 and search.log[0] > 0)
     assert groups > 10
+
+
+def test_splitting_is_right_about_random_graphs(monkeypatch):
+    """It never refutes the clique number; where it refutes more, its proof is accepted, branches and all."""
+    monkeypatch.setattr(splitting, "EASY_NODES", 1)
+    branched = 0
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(20, 45))
+        upper = np.triu(rng.random((n, n)) < rng.uniform(0.4, 0.9), 1)
+        far = upper | upper.T
+        k = next(k for k in range(3, n) if clique_of_size(far, k).outcome is Outcome.NONE)
+        close = ~far & ~np.eye(n, dtype=bool)
+        writer = TreeWriter()
+        assert not splitting.Splitting(np.inf).refutes(ThetaPrime(close, k - 1))
+        if splitting.Splitting(np.inf).refutes(ThetaPrime(close, k), writer):
+            tree = writer.certificate(1.5, k, np.arange(n))
+            problem = MaxMinDiversity.from_distances(1.0 + far - np.eye(n), k)
+            assert tree.verify(problem) == 1.0
+            branched += len(tree.steps) > 2
+    assert branched > 5
 
 
 def test_a_log_of_a_graph_with_a_clique_never_passes():

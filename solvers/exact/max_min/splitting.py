@@ -2,10 +2,10 @@
 
 To show that a far graph has no k-clique, take out vertices v_1, v_2, ... until theta' of what is left, W, is below
 k. A clique must then hold one of them; with v_i the last of those it holds, the rest of the clique is a (k-1)-clique
-among the neighbours of v_i in W and v_1 .. v_(i-1), which is refuted in the same way. Taking out the vertices with
-the largest weights X_ii lowers theta' fastest, and theta' of a neighbourhood is far lower than theta' of the whole,
-so that one or two such levels gain one to two per cent on the distance. Sub-problems start from the parent's
-iterates.
+among the neighbours of v_i in W and v_1 .. v_(i-1), which is refuted in the same way. Taking out vertices with the
+largest weights X_ii, together with those close to them, lowers theta' fastest, and theta' of a neighbourhood is far
+lower than theta' of the whole, so that one or two such levels gain one to two per cent on the distance. Sub-problems
+start from the parent's iterates.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Splitting:
         out, multiplier = self._taken_out(theta)
         if multiplier is None:
             return False
-        out = out[np.argsort(-close.sum(axis=0)[out], kind="stable")]  # hardest first: few close pairs come last
+        out = out[np.argsort(-close.sum(axis=0)[out], kind="stable")]  # many close pairs first, while much is left
         if writer is not None:
             writer.theta(names[out], multiplier)
         allowed = np.ones(len(close), dtype=np.bool_)
