@@ -147,7 +147,8 @@ class IWP(LayerMethod):
         if self.heads == "mean" and self.square:
             backend, pick = door("pc_mmr", accelerated=keys.device.type != "cpu")
             if backend == "gpu":
-                weights = torch.as_tensor(p, dtype=torch.float32, device=keys.device)
+                wide = torch.float32 if keys.device.type == "mps" else torch.float64
+                weights = torch.as_tensor(p, dtype=wide, device=keys.device)
                 on_device: Tensor = pick(weights[None], keys[None], values[None], k, check=True, **options)[0]
                 return on_device.cpu()
             return torch.as_tensor(pick(p[None], to_numpy(keys)[None], to_numpy(values)[None], k, **options)[0])
@@ -160,13 +161,20 @@ class IWP(LayerMethod):
     def _redundancy(self, keys: Tensor, values: Tensor) -> np.ndarray:
         """(n, n) R, or S where it is not to be squared."""
         K, V = keys.double().cpu(), values.double().cpu()
-        if self.heads == "block":
-            gram = torch.as_tensor(ImplicitWeight.from_keys_values(K, V, K.shape[1], kernel="softmax").gram)
-            size = gram.diagonal().clamp(min=torch.finfo(gram.dtype).tiny).sqrt()
-            similarity = (gram / size[:, None] / size)[None]
-        else:
-            norms = V.norm(dim=2, keepdim=True)
-            units = torch.where(norms > ZERO_NORM, V / norms.clamp(min=ZERO_NORM), 0.0)
-            apart = torch.cdist(K, K, compute_mode="donot_use_mm_for_euclid_dist") ** 2
-            similarity = (units @ units.mT) * torch.exp(-apart / (2 * K.shape[2] ** 0.5))
-        return (similarity**2 if self.square else similarity).mean(0).numpy()
+        norms = V.norm(dim=2)
+        units = torch.where(norms[..., None] > ZERO_NORM, V / norms[..., None].clamp(min=ZERO_NORM), 0.0)
+        root = K.shape[2] ** 0.5
+        total = torch.zeros(K.shape[1], K.shape[1], dtype=torch.float64)
+        if self.heads == "mean":
+            for key, unit in zip(K, units, strict=True):
+                apart = torch.cdist(key, key, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+                similarity = (unit @ unit.T) * torch.exp(-apart / (2 * root))
+                total += (similarity**2 if self.square else similarity) / len(K)
+            return total.numpy()
+        # G_ij / sqrt(G_ii G_jj) head by head in logs: no exponent is above 0, however long the keys are
+        log_sizes = torch.where(norms > ZERO_NORM, norms, 0.0).log()
+        half = ((K**2).sum(2) / root + 2 * log_sizes).logsumexp(0) / 2
+        half = torch.where(half.isfinite(), half, 0.0)
+        for key, unit, size in zip(K, units, log_sizes - half, strict=True):
+            total += (unit @ unit.T) * torch.exp(key @ key.T / root + size[:, None] + size)
+        return (total**2 if self.square else total).numpy()

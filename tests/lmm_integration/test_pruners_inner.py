@@ -195,6 +195,10 @@ def test_iwp_survives_keys_whose_exponents_overflow():
         assert P.max() == 1
         picks = IWP(**options).select(tokens, [10, 10])
         assert [len(chosen.unique()) for chosen in picks] == [10, 10]
+    for heads in ("mean", "block"):
+        R = IWP(heads=heads)._redundancy(tokens.keys[0], tokens.values[0])
+        np.testing.assert_allclose(R.diagonal(), 1.0, rtol=1e-9)
+        assert R.max() <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("name", ["keys_unrotated", "values", "query"])
