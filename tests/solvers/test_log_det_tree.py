@@ -230,6 +230,13 @@ def test_no_time_means_no_certificate(problem):
     assert found.stats["certificate"] == "there was no time for a bound"
 
 
+def test_a_wide_tolerance_has_no_certificate(problem):
+    """It would prove less than the optimum that is claimed."""
+    found = certified(problem, tolerance=0.01)
+    assert found.certificate is None
+    assert found.stats["certificate"] == "a tolerance above 1e-09 proves less than an optimum"
+
+
 def test_the_root_alone_is_proved_by_a_point(problem):
     """Without a tree, a bound that comes from one point of DDFact carries that point."""
     singular = solve(ConditionalDPP.from_features(np.eye(6)[:, :3], 4), "branch_and_bound")

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmdp import ConditionalDPP, Status
 from mmdp.bounds.factor_rows import compact_factor, has_volume
-from mmdp.certificates import Certificate, CertificateError, DDFactCertificate, OnlyChoiceCertificate
+from mmdp.certificates import Certificate, OnlyChoiceCertificate
 from mmdp.certify import TOLERANCE
 from mmdp.checks import Bool, Float, Int
 from solvers.answer import Answer, Request
@@ -20,6 +20,7 @@ from solvers.exact.log_det.ddfact import branching_position
 from solvers.exact.log_det.evidence import Evidence
 from solvers.exact.log_det.node import Node, State, absorb
 from solvers.exact.log_det.relaxation import Relaxation
+from solvers.exact.log_det.root_point import root_point
 from solvers.exact.log_det.second_order import of_ddfact, strengthen
 from solvers.exact.log_det.swap import Kicks, complete
 from solvers.exact.log_det.tree_log import Trail, TreeLog
@@ -96,17 +97,13 @@ def _certificate(problem: ConditionalDPP, search: Search) -> tuple[Certificate |
     """(the certificate, or why there is none) : the tree if there is one, else what one point of DDFact may prove."""
     if problem.k in (0, problem.n):
         return OnlyChoiceCertificate(), ""
-    if search.log and search.root_upper is not None:
-        return (None, search.log.reason) if search.log.reason else (search.log.certificate(), "")
     if search.upper == math.inf:
         return None, "there was no time for a bound"
-    x = np.full(problem.n, problem.k / problem.n) if search.root_x is None else search.root_x
-    point = DDFactCertificate(x)
-    try:
-        proves = search.expanded == 0 and point.verify(problem) <= search.upper
-    except CertificateError:
-        proves = False
-    return (point, "") if proves else (None, "no single point proves the bound")
+    if search.complete and search.tolerance > TOLERANCE:
+        return None, f"a tolerance above {TOLERANCE} proves less than an optimum"
+    if search.log and search.root_upper is not None:
+        return (None, search.log.reason) if search.log.reason else (search.log.certificate(), "")
+    return (root_point(problem, search.root_x, search.upper), "") if search.expanded == 0 else (None, "")
 
 
 class Search:
@@ -122,7 +119,7 @@ class Search:
         self.value = -math.inf
         self.open: OpenNodes[Node] = OpenNodes()
         self.expanded = 0
-        self.relaxation = Relaxation(certify=log is not None)
+        self.relaxation = Relaxation()
         self.log = log
         self.root_upper: float | None = None
         self.root_x: Float | None = None
@@ -244,8 +241,9 @@ class Search:
             if spanned.any():
                 state = self._fixed(state, np.zeros_like(spanned), spanned, None)
                 continue
+            self.relaxation.certify = self.log is not None and not self.log.reason
             verdict = self.relaxation.bound(state, self.cutoff)
-            if self.log and verdict.evidence is None:
+            if self.log and self.relaxation.certify and verdict.evidence is None:
                 self.log.fail("a bound could not be written down")
             if verdict.fixes:
                 state = self._fixed(state, verdict.into, verdict.out, verdict.evidence)

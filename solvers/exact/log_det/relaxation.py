@@ -52,13 +52,16 @@ class Verdict(NamedTuple):
 class Relaxation:
     """Bounds nodes, one after another, and learns how far the second order reaches.
 
-    Parameters
+    Attributes
     ----------
     certify : whether verdicts rest on what `prove` makes of evidence that can be written down.
+    name : the relaxation, ``"ddfact"`` or ``"linx"``.
+    cap, reach : of the second order of DDFact: off-diagonal entries above the one are lowered to it, and gaps below the
+        other, in nats, are thought to close.
     """
 
-    def __init__(self, certify: bool) -> None:
-        self.certify = certify
+    def __init__(self) -> None:
+        self.certify = False
         self.name = "ddfact"
         self.cap = CAPS[1]
         self.reach = REACH
