@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,36 +37,42 @@ def study_plan(methods: Sequence[str] = METHODS) -> Plan:
     Log det is left out where k exceeds the number of features: every set is singular there.
     """
     rng = np.random.default_rng(0)
-    runs: dict[object, Run] = {}
-    for names, budgets, objectives in _stages():
-        for name in rng.permutation(sorted(names)).tolist():
-            instance = load_any(name)
-            fitting = [each for each in objectives if each in instance.objectives]
-            for run in plan_study([_named(name, instance)], fitting, budgets, methods).runs:
-                if run.method != UPPER_BOUNDS and not _singular(run, instance):
-                    run = replace(run, time_limit=limit_of(run.method, run.objective))
-                    runs.setdefault(run.key, run)
-    return Plan(list(runs.values()))
+    made = [run for name in _drawn(SYNTHETIC) for run in _runs(name, (64,), OBJECTIVES, methods)]
+    for family in FAMILIES:
+        n = int(family.split("/")[2])
+        made += [run for name in _drawn([family]) for run in _runs(name, (n // 10,), ("max-min",), methods)]
+    by_budget: dict[int, list[Run]] = {k: [] for k in BUDGETS}
+    for name in rng.permutation([name_of(photo, kind) for photo in PHOTOS for kind in KINDS]).tolist():
+        for run in _runs(name, BUDGETS, OBJECTIVES, methods):
+            by_budget[run.k].append(run)
+    first, second, *others = by_budget.values()
+    made += first + second
+    for n, budgets in SIZES.items():
+        for name in rng.permutation(
+            [f"photo/{photo}/{kind}/{n}/0" for photo in PHOTOS for kind in SIZED_KINDS]
+        ).tolist():
+            made += _runs(name, budgets, OBJECTIVES, methods)
+    return Plan(made + [run for runs in others for run in runs])
+
+
+def _drawn(families: Iterable[str]) -> list[str]:
+    return [family.format(seed) for family in families for seed in range(DRAWS)]
+
+
+def _runs(name: str, budgets: Sequence[int], objectives: Sequence[str], methods: Sequence[str]) -> list[Run]:
+    """The runs on one instance, with their time limits."""
+    instance = load_any(name)
+    fitting = [each for each in objectives if each in instance.objectives]
+    return [
+        replace(run, time_limit=limit_of(run.method, run.objective))
+        for run in plan_study([_named(name, instance)], fitting, budgets, methods).runs
+        if run.method != UPPER_BOUNDS and not _singular(run, instance)
+    ]
 
 
 def limit_of(method: str, objective: str) -> float | None:
     """Seconds that a run may take."""
     return LOG_DET_LIMIT if (method, objective) == ("exact", "conditional-dpp") else LIMITS.get(method)
-
-
-def _stages() -> Iterator[tuple[Iterable[str], tuple[int, ...], tuple[str, ...]]]:
-    yield [name.format(seed) for name in SYNTHETIC for seed in range(DRAWS)], (64,), OBJECTIVES
-    for family in FAMILIES:
-        n = int(family.split("/")[2])
-        yield [family.format(seed) for seed in range(DRAWS)], (n // 10,), ("max-min",)
-    photos = [name_of(photo, kind) for photo in PHOTOS for kind in KINDS]
-    first, second, *others = BUDGETS
-    yield photos, (first,), OBJECTIVES
-    yield photos, (second,), OBJECTIVES
-    for n, budgets in SIZES.items():
-        yield [f"photo/{photo}/{kind}/{n}/0" for photo in PHOTOS for kind in SIZED_KINDS], budgets, OBJECTIVES
-    for k in others:
-        yield photos, (k,), OBJECTIVES
 
 
 def _named(name: str, instance: Instance) -> str | Instance:
