@@ -24,6 +24,7 @@ class Linx(NamedTuple):
     gradient : with respect to x.
     scaling_gradient : with respect to theta.
     hessian : H, minus twice the Hessian with respect to x; H_ij = tr(A^-1 B_i A^-1 B_j), B_i the derivative of A.
+    rounding : of the value and of bounds made with the gradient.
     bound : on log det C_S over |S| = s, the tangent at x maximised, rounding added.
     """
 
@@ -32,6 +33,7 @@ class Linx(NamedTuple):
     gradient: Float
     scaling_gradient: Float
     hessian: Float
+    rounding: float
     bound: float
 
 
@@ -63,8 +65,9 @@ def evaluate(C: Float, x: Float, s: int, theta: Float) -> Linx | None:
     gradient = 0.5 * (np.diag(along) - np.diag(inverse)) - theta
     hessian = along * along - across * across - (across * across).T + inverse * inverse
     noise = np.linalg.norm(A) * np.linalg.norm(inverse) + np.abs(gradient).sum() + np.abs(theta) @ x + n
-    bound = value - float(gradient @ x) + largest_sum(gradient, s) + 8 * n * EPS * float(noise)
-    return Linx(x, value, gradient, (inverse * product).sum(axis=1) - x, hessian, bound)
+    rounding = 8 * n * EPS * float(noise)
+    bound = value - float(gradient @ x) + largest_sum(gradient, s) + rounding
+    return Linx(x, value, gradient, (inverse * product).sum(axis=1) - x, hessian, rounding, bound)
 
 
 def maximise(C: Float, s: int, x: Float, theta: Float, target: float, accuracy: float, iterations: int) -> Linx | None:

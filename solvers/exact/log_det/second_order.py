@@ -77,7 +77,8 @@ def of_linx(linx: Linx) -> Tangent:
     """
     x, H = linx.x, linx.hessian
     Hx = H @ x
-    return Tangent(linx.value - float(linx.gradient @ x), linx.gradient, H, -2 * Hx, float(x @ Hx), 0.5)
+    constant = linx.value - float(linx.gradient @ x) + linx.rounding
+    return Tangent(constant, linx.gradient, H, -2 * Hx, float(x @ Hx), 0.5)
 
 
 def strengthen(
@@ -85,9 +86,10 @@ def strengthen(
 ) -> Strengthened | None:
     """An upper bound on log det L_S over the sets above the cutoff; None when the tangent alone leaves none.
 
-    For these share h(q) is at most gap = (the tangent's bound) - cutoff, hence q at most `furthest`(gap / share), and a
-    chord of h makes the bound quadratic: first the chord from q = 0, with the best diagonal shift (`lower_bound`, from
-    `start`), then, with that shift, the chord from the least q there is. Rounding is added (`margin_of`).
+    For these share h(q) is at most gap = (the tangent's bound) - cutoff (no better bound can take its place: the loss
+    is counted from the tangent), hence q at most `furthest`(gap / share), and a chord of h makes the bound quadratic:
+    first the chord from q = 0, with the best diagonal shift (`lower_bound`, from `start`), then, with that shift, the
+    chord from the least q there is. Rounding is added (`margin_of`). `patient` takes every step on the shift.
     """
     gap = tangent.constant + largest_sum(tangent.gradient, s) - cutoff
     if not 0 < gap < math.inf:
