@@ -93,8 +93,8 @@ def _fill(entries: dict[Key, Entry]) -> int:
     for group in sorted(cells.sound):
         name, objective, k = group
         runs = cells.cells[group].values()
-        best = max((run for run in runs if run.value is not None), key=lambda run: run.value or 0.0)
-        tightest = min((run for run in runs if run.bound is not None), key=lambda run: run.bound or 0.0)
+        best = max((run for run in runs if run.value is not None), key=lambda run: run.value)
+        tightest = min((run for run in runs if run.bound is not None), key=lambda run: run.bound)
         problem = load_any(name).problem(objective, k)
         by = "mmdp {} {}, {}".format
         new = entry_of(
@@ -102,7 +102,7 @@ def _fill(entries: dict[Key, Entry]) -> int:
             problem,
             best.kept(problem.n),
             by(__version__, best.method, _today()),
-            max(float(tightest.bound or 0.0), float(best.value or 0.0)),
+            max(tightest.bound, best.value),
             by(__version__, tightest.method, _today()),
         )
         if new.digest != digests[name]["digest"]:

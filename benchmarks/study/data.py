@@ -81,15 +81,22 @@ def read_instances() -> dict[str, dict[str, Any]]:
 
 
 def condense(records: Iterable[Record]) -> None:
-    """Add the finished runs to the committed data; what is there already is kept, unless it was run anew."""
+    """Add the finished runs to the committed data.
+
+    Of two runs of one method on one problem the one with more time counts, of equals the later one.
+    """
     cells = {cell.key: cell for cell in read_cells()}
     instances = read_instances()
-    fresh: dict[str, list[Record]] = {}
+    latest: dict[tuple[str, str, int, str], Record] = {}
     for record in records:
-        if record.error is None and record.indices is not None and record.n is not None:
-            old = cells.get((record.instance, record.objective, record.k, record.method))
-            if old is None or old.seconds != record.seconds:
-                fresh.setdefault(record.instance, []).append(record)
+        key = (record.instance, record.objective, record.k, record.method)
+        old = latest.get(key, record)
+        if record.error is None and record.indices is not None and (old.time_limit or 0) <= (record.time_limit or 0):
+            latest[key] = record
+    fresh: dict[str, list[Record]] = {}
+    for key, record in latest.items():
+        if key not in cells or cells[key].seconds != _seconds(record):
+            fresh.setdefault(record.instance, []).append(record)
     for name, runs in fresh.items():
         instance = load_any(name)
         cells.update((cell.key, cell) for cell in _cells(instance, runs))
@@ -98,6 +105,10 @@ def condense(records: Iterable[Record]) -> None:
     rows = sorted(cells.values(), key=lambda cell: cell.key)
     replace_text(RUNS, "".join(json.dumps(to_json(asdict(cell)), separators=(",", ":")) + "\n" for cell in rows))
     replace_text(INSTANCES, json.dumps(dict(sorted(instances.items())), indent=0) + "\n")
+
+
+def _seconds(record: Record) -> float:
+    return round(float(record.seconds or 0.0), 4)
 
 
 def _cells(instance: Instance, runs: list[Record]) -> Iterator[Cell]:
@@ -113,7 +124,7 @@ def _cells(instance: Instance, runs: list[Record]) -> Iterator[Cell]:
             to_json(run.value),
             to_json(run.bound),
             str(run.status),
-            round(float(run.seconds or 0.0), 4),
+            _seconds(run),
             packed(kept, instance.n),
             tuple(to_json(score) for score in scores),
         )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,4 +163,9 @@ def test_from_runs_to_the_page(tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("study_*.png"))) == 3
     condense(records)
     assert (tmp_path / "runs.jsonl").read_text() == first
+    later = replace(records[0], seconds=9.0, status="later")
+    condense([*records, later])
+    condense([*records, later])
+    (cell,) = (cell for cell in read_cells() if cell.status == "later")
+    assert cell.key == (later.instance, later.objective, later.k, later.method)
     assert json.loads((tmp_path / "instances.json").read_text())[names[0]]["n"] == 40
