@@ -106,7 +106,7 @@ def _traverse(X: Array, live: Bool, inverse: Array, k: int, start: int | None) -
             first, _ = most_isolated(X, live, inverse, sketched, START * n * n)
         if first >= 0:
             chosen[0] = first
-            done = lazy_traverse(X, live, inverse, sketched, chosen, 1, LOOP * n * n)
+            done = lazy_traverse(X, live, inverse, sketched, chosen, LOOP * n * n)
     if done < k:
         similarity = cosines(X, live, inverse)
         snap(similarity)

@@ -14,34 +14,18 @@ import numpy as np
 from solvers.lazy.compiled import kernel
 from solvers.lazy.cosines import nearest
 from solvers.lazy.queue import block_maxima, highest, lower
-from solvers.lazy.sketch import bytes_1x4, spread
+from solvers.lazy.sketch import intervals
 
 NONE = -1
 
 
 @kernel
-def compare(
-    Q: Any, scales: Any, offsets: Any, errors: Any, i: int, chosen: Any, u: int, stop: int, low: Any, high: Any
-) -> None:
-    """Intervals of the cosines of token i and up to four chosen tokens from place u on."""
-    last = stop - 1
-    j = (chosen[u], chosen[min(u + 1, last)], chosen[min(u + 2, last)], chosen[min(u + 3, last)])
-    products = bytes_1x4(Q, i, j)
-    number = scales.dtype.type
-    for q in range(4):
-        middle = scales[i] * scales[j[q]] * number(products[q] - offsets[j[q]])
-        width = spread(errors, i, j[q])
-        low[q], high[q] = middle - width, middle + width
-
-
-@kernel
-def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, done: int, effort: float) -> int:
-    """Fill `chosen` from place `done` >= 1 on; return how far it came.
+def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, effort: float) -> int:
+    """Fill `chosen` after its first place; return how far it came.
 
     It stops before the end when the work exceeds `effort` full products. Live tokens only, at least as many as
     places. Time O(n k d) at worst, memory O(n) beside the sketch.
     """
-    Q, scales, offsets, errors = sketched
     n, k = len(X), len(chosen)
     number = X.dtype.type
     compared = np.zeros(n, np.int32)  # with the first so many chosen tokens
@@ -50,13 +34,12 @@ def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, d
     open_high = np.empty(n, X.dtype)
     floor = np.full(n, number(-2))  # a lower bound of the largest cosine
     score = np.where(live, number(2), number(-np.inf))
-    for s in range(done):
-        score[chosen[s]] = -np.inf
+    score[chosen[0]] = -np.inf
     top = block_maxima(score)
     low, high = np.empty(4, X.dtype), np.empty(4, X.dtype)
     others, others_high = np.empty(k + 1, np.int64), np.empty(k + 1, X.dtype)
     work = 0.0
-    for s in range(done, k):
+    for s in range(1, k):
         best = number(-np.inf)  # the best score that is up to date
         while True:
             i = highest(score, top)
@@ -76,7 +59,7 @@ def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, d
                     count = 1
                 u = int(compared[i])
                 while u < s and -bound >= best:
-                    compare(Q, scales, offsets, errors, i, chosen, u, s, low, high)
+                    intervals(sketched, i, chosen, u, s, low, high)
                     for q in range(min(4, s - u)):
                         if high[q] > bound:
                             others[count], others_high[count] = u + q, high[q]

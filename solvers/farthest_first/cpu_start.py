@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from solvers.farthest_first.cpu_lazy import compare
 from solvers.lazy.compiled import kernel
 from solvers.lazy.cosines import nearest
+from solvers.lazy.sketch import bytes_1x1, intervals, spread
 
 
 @kernel
@@ -31,10 +31,12 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
     grid = int(np.sqrt(m))
     for step in (1, grid):
         for a in range(m - step):
-            compare(Q, scales, offsets, errors, tokens[a], tokens, a + step, a + step + 1, low, high)
-            floor[a] = max(floor[a], low[0])
-            floor[a + step] = max(floor[a + step], low[0])
-    work = 2.0 * m
+            i, j = tokens[a], tokens[a + step]
+            product = bytes_1x1(Q, (i,), (j,))[0] - offsets[j]
+            least = scales[i] * scales[j] * number(product) - spread(errors, i, j)
+            floor[a] = max(floor[a], least)
+            floor[a + step] = max(floor[a + step], least)
+    work = 0.5 * m
     ceiling = np.empty(m, X.dtype)
     unresolved = np.empty(m, np.int64)
     winner, best = tokens[0], number(2)
@@ -53,7 +55,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
             if block < 0 or block >= blocks:
                 continue
             start = 4 * block
-            compare(Q, scales, offsets, errors, tokens[a], tokens, start, m, low, high)
+            intervals(sketched, tokens[a], tokens, start, m, low, high)
             work += 1
             for q in range(min(4, m - start)):
                 b = start + q

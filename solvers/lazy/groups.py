@@ -42,7 +42,7 @@ def gather(score: Any, done: Any, wanted: int, least: Any, out: Any) -> int:
 
 @kernel
 def sort_by_block(tokens: Any, count: int, done: Any, places: Any, out: Any) -> None:
-    """Write the tokens to `out` in the order of their next block, a counting sort; len(places) > all blocks + 1."""
+    """Write the tokens to `out` in the order of their next blocks, of which there are fewer than len(places)."""
     places[:] = 0
     for a in range(count):
         places[done[tokens[a]] // WIDE + 1] += 1

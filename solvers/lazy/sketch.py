@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from solvers.lazy.compiled import kernel
+from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import largest_size
 from solvers.lazy.tiles import FEATURES, INDEX, VECTOR_BYTES, elementwise, halves, load_vector, row_pointer, spread_out
 
@@ -29,35 +29,33 @@ LANES = 64
 WIDEST = 1 << 16  # (127 + 128) * 127 * 2^16 < 2^31
 
 
-def _bytes_tile(columns: int) -> Any:
-    """The compiled function bytes_1xC(Q, i, Q, (j, ...)): the sums of (q_i + 128) q_j, for widths that are full lanes.
+def _bytes_tile(rows: int, columns: int) -> Any:
+    """The compiled function bytes_RxC(Q, (i, ...), (j, ...)): the sums of (q_i + 128) q_j, for widths of full lanes.
 
     The offset makes the left side unsigned, as the instruction for it wants.
     """
 
     @intrinsic
-    def tile(typingctx: Any, Q: Any, i: Any, J: Any) -> Any:
+    def tile(typingctx: Any, Q: Any, I: Any, J: Any) -> Any:  # noqa: E741 - the rows of the tile
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             byte, word = ir.IntType(8), ir.IntType(32)
             vector, wide = ir.VectorType(byte, LANES), ir.VectorType(word, LANES // 4)
-            left, width = row_pointer(context, builder, Q, args[0], context.cast(builder, args[1], i, types.intp))
-            right = [
-                row_pointer(context, builder, Q, args[0], context.cast(builder, j, J.dtype, types.intp))[0]
-                for j in cgutils.unpack_tuple(builder, args[2])
-            ]
+            here = [context.cast(builder, i, I.dtype, types.intp) for i in cgutils.unpack_tuple(builder, args[1])]
+            there = [context.cast(builder, j, J.dtype, types.intp) for j in cgutils.unpack_tuple(builder, args[2])]
+            left, right = ([row_pointer(context, builder, Q, args[0], i) for i in part] for part in (here, there))
             flip = ir.Constant(vector, [-128] * LANES)
-            sums = [cgutils.alloca_once_value(builder, ir.Constant(wide, [0] * wide.count)) for _ in right]
-            lanes = ir.Constant(INDEX, LANES)
-            with cgutils.for_range_slice(builder, ir.Constant(INDEX, 0), width, lanes) as (offset, _):
-                x = builder.xor(load_vector(builder, left, offset, vector), flip)
-                for pointer, total in zip(right, sums, strict=True):
-                    y = load_vector(builder, pointer, offset, vector)
-                    builder.store(_add_products(builder, builder.load(total), x, y), total)
-            return context.make_tuple(
-                builder, signature.return_type, [halves(builder, builder.load(total), builder.add) for total in sums]
-            )
+            zero = ir.Constant(wide, [0] * wide.count)
+            sums = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * columns)]
+            with cgutils.for_range_slice(builder, INDEX(0), left[0][1], INDEX(LANES)) as (offset, _):
+                x = [builder.xor(load_vector(builder, pointer, offset, vector), flip) for pointer, _ in left]
+                y = [load_vector(builder, pointer, offset, vector) for pointer, _ in right]
+                for place, total in enumerate(sums):
+                    added = _add_products(builder, builder.load(total), x[place // columns], y[place % columns])
+                    builder.store(added, total)
+            totals = [halves(builder, builder.load(total), builder.add) for total in sums]
+            return context.make_tuple(builder, signature.return_type, totals)
 
-        return types.UniTuple(types.int32, columns)(Q, i, J), codegen
+        return types.UniTuple(types.int32, rows * columns)(Q, I, J), codegen
 
     return tile
 
@@ -78,7 +76,7 @@ def _add_products(builder: Any, total: Any, x: Any, y: Any) -> Any:
     return total
 
 
-bytes_1x4 = _bytes_tile(4)
+bytes_1x1, bytes_1x4 = _bytes_tile(1, 1), _bytes_tile(1, 4)
 
 
 @intrinsic
@@ -157,3 +155,16 @@ def sketch(X: Any, live: Any, inverse: Any) -> Any:
 def spread(errors: Any, i: int, j: int) -> Any:
     """How far the cosine of two rows may lie from its approximation."""
     return errors[i] + errors[j] + errors[i] * errors[j]
+
+
+@inlined
+def intervals(sketched: Any, i: int, tokens: Any, start: int, stop: int, low: Any, high: Any) -> None:
+    """Write the ends of the cosines of row i and rows tokens[start:stop], at most four, to `low` and `high`."""
+    Q, scales, offsets, errors = sketched
+    last = stop - 1
+    j = (tokens[start], tokens[min(start + 1, last)], tokens[min(start + 2, last)], tokens[min(start + 3, last)])
+    products = bytes_1x4(Q, (i,), j)
+    for q in range(4):
+        middle = scales[i] * scales[j[q]] * scales.dtype.type(products[q] - offsets[j[q]])
+        width = spread(errors, i, j[q])
+        low[q], high[q] = middle - width, middle + width
