@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lmm_integration.adapters import Adapter, adapter_for
-from lmm_integration.budget import check_keep
+from lmm_integration.budget import Spent, check_keep, spent
 from lmm_integration.decoder.stages import Stages
 from lmm_integration.generation import caller_prompt, generation_lengths, setting
 from lmm_integration.in_llm import LayerPruning
@@ -37,12 +37,14 @@ class PruneStats:
     seconds : what the selection took, without the vision tower.
     prompt : columns of the prompt, before and after; the same for pruning inside the model.
     layer_tokens : columns of the prompt in every decoder layer, padding included; what `prefill_flops` takes.
+    spent : per image, its tokens as the three kinds of budget count them; newlines included.
     """
 
     tokens: tuple[tuple[int, int], ...]
     seconds: float
     prompt: tuple[int, int]
     layer_tokens: tuple[int, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
 
 class prune:  # noqa: N801 (used like a function, as contextlib's own)
@@ -160,7 +162,11 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         )
         width = pruned.inputs["input_ids"].shape[1]
         self.stats = PruneStats(
-            tuple(pruned.tokens), pruned.seconds, (inputs["input_ids"].shape[1], width), (width,) * self.depth
+            tokens=tuple(pruned.tokens),
+            seconds=pruned.seconds,
+            prompt=(inputs["input_ids"].shape[1], width),
+            layer_tokens=(width,) * self.depth,
+            spent=tuple(spent(n, [(0, kept)], self.depth) for n, kept in pruned.tokens),
         )
         self.last_indices = pruned.indices
         self.calls += 1
@@ -177,8 +183,14 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         for layer in range(self.depth):
             columns = stages.columns.get(layer, columns)
             lengths.append(columns)
-        kept = [len(indices) for indices in self.last_indices]
-        self.stats = PruneStats(tuple(zip(sizes, kept, strict=True)), stages.seconds, (width, width), tuple(lengths))
+        left = [[(layer, len(kept[i])) for layer, kept in stages.kept.items()] for i in range(len(sizes))]
+        self.stats = PruneStats(
+            tokens=tuple((n, here[-1][1]) for n, here in zip(sizes, left, strict=True)),
+            seconds=stages.seconds,
+            prompt=(width, width),
+            layer_tokens=tuple(lengths),
+            spent=tuple(spent(n, here, self.depth) for n, here in zip(sizes, left, strict=True)),
+        )
         self.calls += 1
 
     def _generate(self, generate: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

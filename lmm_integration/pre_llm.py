@@ -82,7 +82,7 @@ def prune_inputs(
     Raises
     ------
     ValueError : no image, a budget out of range, a missing question, placeholders and images that do not fit.
-    TypeError : a model without a vision tower, or a method that the model cannot serve.
+    TypeError : a model without a vision tower, a method that the model cannot serve, or one that works inside it.
     """
     found = run(model, inputs, pruner, keep, text=text, processor=processor, budget_scope=budget_scope, adapter=adapter)
     return found.inputs

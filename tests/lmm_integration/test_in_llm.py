@@ -244,6 +244,16 @@ def test_the_cache_is_short_behind_the_stage_and_whole_in_front_of_it(tiny):
     assert pruning.stats.prompt == (length, length)
 
 
+def test_the_three_counts_of_a_budget_are_reported(tiny):
+    """Inside and in front of the model, per image."""
+    model = tiny.model("llava")
+    inputs = tiny.batch(model, (1,))
+    for pruner, counts in ((Loudest((1, 9), (2, 4)), (16, 29 / 3, 4)), (DivPrune(), (4, 4.0, 4))):
+        with prune(model, pruner, keep=4) as pruning:
+            model(**inputs)
+        assert pruning.stats.spent == (counts,)
+
+
 @pytest.mark.parametrize("newline", ["none", "row", "all", "candidate"])
 def test_newline_policies_hold_inside_the_model(tiny, newline):
     """As in front of it: kept tokens per image, newlines counted, are those of the same choice of the input."""
