@@ -24,7 +24,7 @@ from mmdp.problem import Problem
 
 ANCHORS = 8  # budgets for which the shifts of a quadratic form are optimised; those between them use their shifts
 SMALL = 100  # tokens up to which every budget is an anchor
-STEPS = 300
+STEPS = 150
 
 
 def bound_path(problem: Problem, budgets: Iterable[int] | None = None) -> dict[int, float]:
@@ -37,7 +37,7 @@ def bound_path(problem: Problem, budgets: Iterable[int] | None = None) -> dict[i
       its optimum as for a single budget.
     * ``implicit-weight``, ``max-sum``: up to 100 tokens as for each budget alone; beyond, eight budgets spread
       over the range get shifts of their own, and those between them take the best of the shifts on either side and
-      of the form's own, which loses little.
+      of the form's own: nothing is lost on photo tokens, some per cent on i.i.d. ones.
 
     Parameters
     ----------
@@ -109,28 +109,28 @@ def _quadratic(problem: ImplicitWeight | MaxSumDiversity, budgets: list[int]) ->
     count = len(budgets) if problem.n <= SMALL else min(ANCHORS, len(budgets))
     places = np.linspace(0, len(budgets) - 1, count).round()
     anchors = [budgets[int(place)] for place in np.unique(places)]
-    shifts: dict[int, list[Float]] = {}
+    shifts: dict[int, Float] = {}
     found: dict[int, float] = {}
     for k in anchors:
         form = CardinalityBQP.unconstrained(problem.with_k(k))
         bounds = [qp_bound, sdp_bound] if problem.n <= LARGE else [qp_bound]
         relaxed = [bound(form.Q, problem.n - form.m) for bound in bounds]
-        shifts[k] = [r.shift for r in relaxed if r.shift is not None]
-        found[k] = form.error - max(form.floor, *(r.value for r in relaxed))
+        best = max(relaxed, key=lambda relaxation: relaxation.value)
+        shifts[k] = np.zeros(problem.n) if best.shift is None else best.shift
+        found[k] = form.error - max(form.floor, best.value)
     x = None
     for k in budgets:
         posed = problem.with_k(k)
         form = CardinalityBQP.unconstrained(posed)
         near = [max((a for a in anchors if a <= k), default=anchors[0]), min(a for a in anchors if a >= k)]
-        tried = [form.shift, *(shift for a in dict.fromkeys(near) if a != k for shift in shifts[a])]
-        best = -math.inf
-        for shift in tried:
+        energy = -math.inf
+        for shift in (form.shift, *(shifts[a] for a in dict.fromkeys(near) if a != k)):
             x = convex_point(form.Q, shift, form.m, x, steps=STEPS)
             try:
-                best = max(best, energy_bound(form.Q, form.m, shift, x))
+                energy = max(energy, energy_bound(form.Q, form.m, shift, x))
             except CertificateError:  # the form's own shift need not leave it convex
                 continue
-        found[k] = min(found.get(k, math.inf), form.error - max(form.floor, best))
+        found[k] = min(found.get(k, math.inf), form.error - max(form.floor, energy))
         if isinstance(posed, MaxSumDiversity):
             found[k] = min(found[k], row_sum_bound(posed))
     return found
