@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.greedy_calls import Int, picks_of
 from benchmarks.greedy_cases import ONE, Case
 from benchmarks.greedy_check import TOLERANCE, same_answer, shortfall
-from benchmarks.greedy_contenders import CONTENDERS, OURS, Contender, Int, picks_of
+from benchmarks.greedy_contenders import CONTENDERS, OURS, Contender
 from benchmarks.greedy_inputs import Sample, sample
 from benchmarks.paired import paired
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.greedy_calls import picks_of
 from benchmarks.greedy_cases import ALL, Case, cases
 from benchmarks.greedy_check import same_answer
-from benchmarks.greedy_contenders import CONTENDERS, OURS, Contender, picks_of
+from benchmarks.greedy_contenders import CONTENDERS, OURS, Contender
 from benchmarks.greedy_inputs import sample
 from benchmarks.greedy_measure import algorithm_of, check_ours
 

@@ -12,9 +12,10 @@ pytest.importorskip("torch", reason="the published loops are torch")
 pytest.importorskip("skimage", reason="photo tokens need scikit-image")
 
 from benchmarks import greedy_page, greedy_speed
+from benchmarks.greedy_calls import picks_of
 from benchmarks.greedy_cases import Case, cases
 from benchmarks.greedy_check import same_answer, shortfall
-from benchmarks.greedy_contenders import CONTENDERS, OURS, picks_of
+from benchmarks.greedy_contenders import CONTENDERS, OURS
 from benchmarks.greedy_inputs import KINDS, Sample, sample
 from benchmarks.greedy_measure import measure
 from benchmarks.paired import paired
