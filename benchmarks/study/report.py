@@ -86,7 +86,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _interval(found: Estimate) -> str:
     """ "3.1 [2.5, 3.8], singular on 2 photos", in three digits."""
-    singular = f"singular on {found.infinite} photos" if found.infinite else ""
+    singular = f"singular on {found.infinite} photo{'s' * (found.infinite > 1)}" if found.infinite else ""
     if not found.photos:
         return singular
     shown = f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]" if found.photos > 1 else f"{found.mean:.3g}"

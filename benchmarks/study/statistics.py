@@ -69,7 +69,7 @@ def loss(objective: str, k: int, value: float | None, bound: float) -> float:
 def cross_loss(problems: Problems, source: Group, method: str, objective: str) -> float | None:
     """The loss under another objective of the set that a method chose for its own; None where that has no bound."""
     target = (source[0], objective, source[2])
-    if target not in problems.bound or target not in problems.cells or target not in set(problems.sound):
+    if target not in problems.sound:
         return None
     score = problems.cells[source][method].scores[OBJECTIVES.index(objective)]
     return loss(objective, source[2], score, problems.bound[target])
