@@ -29,9 +29,8 @@ class Problems:
             self.cells[cell.instance, cell.objective, cell.k][cell.method] = cell
         self.bound = {group: self._best(group)[0] for group in self.cells}
         self.value = {group: self._best(group)[1] for group in self.cells}
-        self.sound = [
-            group for group, value in self.value.items() if value > -math.inf and self.bound[group] < math.inf
-        ]
+        sound = (group for group in self.cells if self.value[group] > -math.inf and self.bound[group] < math.inf)
+        self.sound = dict.fromkeys(sound)  # in order, and quick to look up
 
     def _best(self, group: Group) -> tuple[float, float]:
         runs = self.cells[group].values()
