@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.study.data import Cell
 from benchmarks.study.design import OBJECTIVES
+from mmdp.certify import TOLERANCE
 from mmdp.checks import Float
 
 REPEATS = 2000
@@ -36,6 +37,8 @@ class Problems:
         runs = self.cells[group].values()
         value = max((run.value for run in runs if run.value is not None), default=-math.inf)
         bound = min((run.bound for run in runs if run.bound is not None), default=math.inf)
+        if bound < value - TOLERANCE * max(1.0, abs(value)):
+            raise ValueError(f"a bound of {bound} was claimed for {group}, where a set has the value {value}")
         return max(bound, value), value
 
     def loss(self, group: Group, method: str) -> float:

@@ -41,6 +41,8 @@ def test_losses_by_hand():
     assert problems.least_loss(group, "greedy") == pytest.approx(100 / 9)
     assert not problems.proved(group)
     assert not Problems([cell("greedy", None, None)]).sound
+    with pytest.raises(ValueError, match=r"a bound of 0\.8 was claimed for .*, where a set has the value 0\.9"):
+        Problems([cell("greedy", 0.9, None), cell("exact", 0.7, 0.8)])
 
 
 def test_intervals_are_over_photos():
