@@ -24,6 +24,7 @@ from solvers.exact.max_min.tree_writer import TreeWriter
 
 EASY_NODES = 300  # of clique search, before theta' is tried
 ITERATIONS = 60  # of theta' per sub-problem
+FEW_ITERATIONS, MORE_ITERATIONS = 12, 28  # at least, where few vertices were taken out, and more
 SLACK = 2  # more vertices than the level asks for
 
 
@@ -100,7 +101,8 @@ class Splitting:
                 break
             out, keep = order[:count], np.sort(order[count:])
             rest = theta.continued(theta.close[np.ix_(keep, keep)], theta.k, keep)
-            multiplier = refute(rest, self.deadline, ITERATIONS, half=True)
+            least = FEW_ITERATIONS if 10 * count < len(order) else MORE_ITERATIONS
+            multiplier = refute(rest, self.deadline, ITERATIONS, half=True, least=least)
             level = rest.level
         return out, multiplier
 

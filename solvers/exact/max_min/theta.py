@@ -21,10 +21,13 @@ HALF_RANGE = 6e4  # float16 goes a little further
 RESOLUTION = 1e-3  # relative width at which the search over thresholds stops
 
 
-def refute(theta: ThetaPrime, deadline: float, max_iterations: int = 120, half: bool = False) -> Float | None:
+def refute(
+    theta: ThetaPrime, deadline: float, max_iterations: int = 120, half: bool = False, least: int = 3 * BLOCK
+) -> Float | None:
     """Iterate until a multiplier certifies theta' < k (returned), or the level says that it will not (None).
 
-    With `half` it consists of half-precision numbers, so that it can be kept as such.
+    It says so after `least` iterations at the earliest. With `half` the multiplier consists of half-precision numbers,
+    so that it can be kept as such.
     """
     previous = math.inf
     while theta.iterations < max_iterations and time.perf_counter() < deadline:
@@ -36,7 +39,7 @@ def refute(theta: ThetaPrime, deadline: float, max_iterations: int = 120, half: 
             if level_below(multiplier, theta.k):
                 return multiplier
         trend = level - previous
-        if theta.iterations >= 3 * BLOCK and level + 4 * min(trend, 0.0) > theta.k:
+        if theta.iterations >= least and level + 4 * min(trend, 0.0) > theta.k:
             return None
         previous = level
     return None
