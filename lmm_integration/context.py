@@ -6,7 +6,6 @@ import functools
 import inspect
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
 
@@ -14,37 +13,18 @@ import torch
 from torch import Tensor
 
 from lmm_integration.adapters import Adapter, adapter_for
-from lmm_integration.budget import Spent, check_keep, spent
+from lmm_integration.budget import check_keep
 from lmm_integration.decoder.stages import Stages
 from lmm_integration.generation import caller_prompt, generation_lengths, setting
 from lmm_integration.in_llm import LayerPruning
 from lmm_integration.layer_tokens import LayerPruner, inner_layers
 from lmm_integration.pre_llm import Pruned, requirements, run
+from lmm_integration.prune_stats import PruneStats
 from lmm_integration.scene import has_pixels
 from lmm_integration.tokens import InputPruner
 from lmm_integration.units import BudgetScope
 
 MISSING = object()
-
-
-@dataclass(frozen=True)
-class PruneStats:
-    """What the last pruned call did.
-
-    Attributes
-    ----------
-    tokens : per image (n, kept), in the order of the placeholders.
-    seconds : what the selection took, without the vision tower.
-    prompt : columns of the prompt, before and after; the same for pruning inside the model.
-    layer_tokens : columns of the prompt in every decoder layer, padding included; what `prefill_flops` takes.
-    spent : per image, its tokens as the three kinds of budget count them; newlines included.
-    """
-
-    tokens: tuple[tuple[int, int], ...]
-    seconds: float
-    prompt: tuple[int, int]
-    layer_tokens: tuple[int, ...] = ()
-    spent: tuple[Spent, ...] = ()
 
 
 class prune:  # noqa: N801 (used like a function, as contextlib's own)
@@ -160,14 +140,7 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             budget_scope=self.budget_scope,
             adapter=self.adapter,
         )
-        width = pruned.inputs["input_ids"].shape[1]
-        self.stats = PruneStats(
-            tokens=tuple(pruned.tokens),
-            seconds=pruned.seconds,
-            prompt=(inputs["input_ids"].shape[1], width),
-            layer_tokens=(width,) * self.depth,
-            spent=tuple(spent(n, [(0, kept)], self.depth) for n, kept in pruned.tokens),
-        )
+        self.stats = PruneStats.of_input(pruned, inputs["input_ids"].shape[1], self.depth)
         self.last_indices = pruned.indices
         self.calls += 1
         return pruned
@@ -176,21 +149,7 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         """What happened inside the model."""
         if stages is None:
             return
-        sizes = [len(image) for image in stages.scene.features]
-        self.last_indices = stages.kept[max(stages.kept)]
-        width = columns = stages.scene.ids.shape[1]
-        lengths = []
-        for layer in range(self.depth):
-            columns = stages.columns.get(layer, columns)
-            lengths.append(columns)
-        left = [[(layer, len(kept[i])) for layer, kept in stages.kept.items()] for i in range(len(sizes))]
-        self.stats = PruneStats(
-            tokens=tuple((n, here[-1][1]) for n, here in zip(sizes, left, strict=True)),
-            seconds=stages.seconds,
-            prompt=(width, width),
-            layer_tokens=tuple(lengths),
-            spent=tuple(spent(n, here, self.depth) for n, here in zip(sizes, left, strict=True)),
-        )
+        self.stats, self.last_indices = PruneStats.of_stages(stages, self.depth), stages.kept[max(stages.kept)]
         self.calls += 1
 
     def _generate(self, generate: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
