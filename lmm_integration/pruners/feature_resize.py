@@ -24,6 +24,14 @@ class FeatureResize(Method):
     Parameters
     ----------
     order, position_policy : see `Method`; the order is raster either way.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lmm_integration.tokens import VisualTokens
+    >>> (small,) = FeatureResize().select(VisualTokens([torch.arange(4.0)[:, None]]), [2])
+    >>> [round(x, 3) for x in small.features.flatten().tolist()], small.indices.tolist()
+    ([0.714, 2.286], [1, 3])
     """
 
     title: ClassVar[str] = "Feature resize"

@@ -62,6 +62,26 @@ class IWP(LayerMethod):
     Raises
     ------
     ValueError : keys, values or queries that are not finite, besides options out of range.
+
+    Notes
+    -----
+    Time O(H n k (d + d_v)) and memory O(n k) as published; other solvers, `heads="block"` and `square=False` form R,
+    O(H n^2 (d + d_v)) and O(n^2). Progressive chunked MMR has no guarantee.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lmm_integration.layer_tokens import LayerTokens
+    >>> far = torch.tensor([[[0.0], [0.0], [9.0]]])
+    >>> tokens = LayerTokens(
+    ...     [torch.zeros(3, 1)],
+    ...     keys=[far],
+    ...     keys_unrotated=[torch.zeros(1, 3, 1)],
+    ...     values=[torch.tensor([[[1.0], [0.9], [0.5]]])],
+    ...     query=[torch.ones(1, 1)],
+    ... )
+    >>> IWP(chunk=1).select(tokens, [2])[0].tolist()
+    [0, 2]
     """
 
     title: ClassVar[str] = "IWP"
