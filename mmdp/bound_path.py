@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from mmdp.bounds.colouring import colouring_bounds
+from mmdp.bounds.convex_point import convex_point
 from mmdp.bounds.ddfact import ddfact_bound
 from mmdp.bounds.log_det import hadamard_bound, spectral_bound
 from mmdp.bounds.max_min import angle_bound, farthest_first_picks, simplex_bound
@@ -15,7 +16,6 @@ from mmdp.bounds.max_sum import row_sum_bound
 from mmdp.bounds.rank1 import LARGE, qp_bound, sdp_bound
 from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.certificates.certificate import CertificateError
-from mmdp.certificates.convex_point import convex_point
 from mmdp.certificates.plain import factor_rows
 from mmdp.certificates.qp import energy_bound
 from mmdp.checks import Float, as_budget

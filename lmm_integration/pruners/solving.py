@@ -23,4 +23,7 @@ def check_solver(solver: str, time_limit: float | None) -> None:
 
 def solved(problems: Sequence[Problem], solver: str, time_limit: float | None) -> list[Tensor]:
     """Per problem the set that `solvers.solve` finds, within the time limit each."""
-    return [torch.as_tensor(solve(problem, solver, time_limit=time_limit).indices.copy()) for problem in problems]
+    return [
+        torch.as_tensor(solve(problem, solver, time_limit=time_limit, bound="none").indices.copy())
+        for problem in problems
+    ]

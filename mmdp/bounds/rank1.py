@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmdp.bounds.capped_simplex import largest_sum, project_capped_simplex
+from mmdp.bounds.convex_point import convex_point
 from mmdp.bounds.relaxed_bound import RelaxedBound
 from mmdp.bounds.semidefinite import best_shifts
 from mmdp.checks import Float, as_budget, as_symmetric
@@ -67,7 +68,7 @@ def qp_bound(G: Any, k: int, *, iterations: int = 500, tolerance: float = 1e-9) 
     n = len(gram)
     scale = _scale(gram)
     uniform = _safe(gram, np.full(n, float(np.linalg.eigvalsh(gram)[0])), scale)
-    x = _descend(gram - np.diag(uniform), uniform, m, np.full(n, m / n), iterations, tolerance)
+    x = convex_point(gram, uniform, m, steps=iterations, tolerance=tolerance)
     first = _linearised(gram, uniform, x, m)
     if n > LARGE:
         return first
@@ -75,7 +76,7 @@ def qp_bound(G: Any, k: int, *, iterations: int = 500, tolerance: float = 1e-9) 
     unit = scale.mean() ** 2
     gap = 1e-3 * float(weights @ scale**2) / unit
     delta = _safe(gram, unit * best_shifts(gram / unit, weights, gap=gap).u, scale)
-    x = _descend(gram - np.diag(delta), delta, m, x, iterations, tolerance)
+    x = convex_point(gram, delta, m, x, steps=iterations, tolerance=tolerance)
     second = _linearised(gram, delta, x, m)
     return second if second.value >= first.value else first
 
@@ -113,7 +114,7 @@ def sdp_bound(G: Any, k: int, *, iterations: int = 500, tolerance: float = 1e-5)
     shifts = best_shifts(lifted, np.ones(n + 1), link=2.0 * m - n, gap=max(tolerance * energy / unit, 1e-9))
     delta = _safe(gram, 4 * unit * shifts.u[:-1], scale)
     start = project_capped_simplex((1 + shifts.X[-1, :-1]) / 2, m)
-    x = _descend(gram - np.diag(delta), delta, m, start, iterations, tolerance)
+    x = convex_point(gram, delta, m, start, steps=iterations, tolerance=tolerance)
     return _linearised(gram, delta, x, m)
 
 
@@ -151,28 +152,3 @@ def _linearised(gram: Float, delta: Float, x: Float, m: int) -> RelaxedBound:
     sums = (m + 2) * EPS * largest_sum(2 * spread + shift, m)
     margin = largest_sum(each, m) + sums + 2 * (n + 2) * EPS * float(x @ spread)
     return RelaxedBound(value - margin, x, gradient, delta)
-
-
-def _descend(A: Float, delta: Float, m: int, x: Float, iterations: int, tolerance: float) -> Float:
-    """The point of the largest linearised bound on a projected Barzilai-Borwein path from x."""
-    Ax = A @ x
-    step = 1.0 / max(2 * float(np.abs(A).sum(axis=1).max()), np.finfo(float).tiny)
-    best_x, best = x, -np.inf
-    for _ in range(iterations):
-        quadratic, gradient = float(x @ Ax), 2 * Ax + delta
-        value = quadratic + float(delta @ x)
-        bound = -quadratic - largest_sum(-gradient, m)
-        if bound > best:
-            best_x, best = x, bound
-        if value - best <= tolerance * abs(value):
-            break
-        direction = project_capped_simplex(x - step * gradient, m) - x
-        slope = float(gradient @ direction)
-        if slope >= 0:
-            break
-        Ad = A @ direction
-        curvature = float(direction @ Ad)
-        length = min(1.0, -slope / (2 * curvature)) if curvature > 0 else 1.0
-        x, Ax = x + length * direction, Ax + length * Ad
-        step = float(direction @ direction) / (2 * curvature) if curvature > 0 else 2 * step
-    return best_x

@@ -9,13 +9,13 @@ from typing import Literal, get_args
 import numpy as np
 
 from mmdp.bounds.colouring import Colouring, best_colouring, coarse_colouring, threshold_above
+from mmdp.bounds.convex_point import convex_point
 from mmdp.bounds.ddfact import ddfact_bound
 from mmdp.bounds.max_min import farthest_first_picks, simplex_bound
 from mmdp.bounds.rank1 import LARGE, qp_bound, sdp_bound
 from mmdp.cardinality_bqp import CardinalityBQP
 from mmdp.certificates.certificate import Certificate, CertificateError
 from mmdp.certificates.colouring import ColouringCertificate
-from mmdp.certificates.convex_point import convex_point
 from mmdp.certificates.ddfact import DDFactCertificate
 from mmdp.certificates.plain import (
     HadamardCertificate,

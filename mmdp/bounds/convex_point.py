@@ -9,11 +9,11 @@ import numpy as np
 from mmdp.bounds.capped_simplex import largest_sum, project_capped_simplex
 from mmdp.checks import Float
 
-ENOUGH = 1e-10  # relative: what the path may still gain when it stops
 
-
-def convex_point(Q: Float, shift: Float, m: int, start: Float | None = None, *, steps: int = 20) -> Float:
-    """The x of the best linearised bound (`QPCertificate`) on a short projected gradient path.
+def convex_point(
+    Q: Float, shift: Float, m: int, start: Float | None = None, *, steps: int = 20, tolerance: float = 1e-10
+) -> Float:
+    """The x of the best linearised bound (`qp_bound`, `QPCertificate`) on a projected gradient path.
 
     Steps of Barzilai-Borwein length with exact line search on f(x) = x^T A x + shift . x, A = Q - Diag(shift), over
     0 <= x <= 1, sum x = m. The bound holds at any x, so nothing is asked of the path. O(n^2) a step.
@@ -24,6 +24,7 @@ def convex_point(Q: Float, shift: Float, m: int, start: Float | None = None, *, 
     m : 0 <= m <= n.
     start : any n reals (they are projected); None means m / n everywhere.
     steps : at most.
+    tolerance : stop when the path can gain no more than this, relative to the value.
     """
     A = Q - np.diag(shift)
     x = np.full(len(A), m / len(A)) if start is None else project_capped_simplex(start, m)
@@ -37,7 +38,7 @@ def convex_point(Q: Float, shift: Float, m: int, start: Float | None = None, *, 
         bound, value = -quadratic - largest_sum(-gradient, m), quadratic + float(shift @ x)
         if bound > best:
             best, best_x = bound, x
-        if value - best <= ENOUGH * abs(value):
+        if value - best <= tolerance * abs(value):
             break
         direction = project_capped_simplex(x - step * gradient, m) - x
         slope = float(gradient @ direction)
