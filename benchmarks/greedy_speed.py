@@ -71,11 +71,15 @@ def load_results() -> dict[str, Any]:
 
 
 def save_results(data: dict[str, Any]) -> None:
-    """In one step; sessions of which no row is left are dropped."""
-    used = sorted({row["session"] for row in data["rows"].values()})
-    place = {old: new for new, old in enumerate(used)}
-    rows = {name: {**row, "session": place[row["session"]]} for name, row in data["rows"].items()}
-    kept = {"sessions": [data["sessions"][old] for old in used], "first_call": data["first_call"], "rows": rows}
+    """In one step; equal sessions become one, and those of which no row is left are dropped."""
+    sessions: list[dict[str, Any]] = []
+    rows = {}
+    for name, row in data["rows"].items():
+        own = data["sessions"][row["session"]]
+        if own not in sessions:
+            sessions.append(own)
+        rows[name] = {**row, "session": sessions.index(own)}
+    kept = {"sessions": sessions, "first_call": data["first_call"], "rows": rows}
     text = json.dumps(kept, indent=1) + "\n"
     draft = RESULTS.with_suffix(".new")
     draft.parent.mkdir(parents=True, exist_ok=True)

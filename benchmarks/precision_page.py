@@ -64,18 +64,18 @@ def gap_table(rows: Iterable[dict[str, Any]]) -> list[list[str]]:
     """One line for each method with its backend and number type, over the pictures."""
     rows = list(rows)
     naive = {
-        (row["instance"], row["method"].split(":")[0]): sorted(row["indices"])
+        (row["instance"], row["method"].partition(":")[0]): sorted(row["indices"])
         for row in rows
         if row["method"].endswith(":naive")
     }
     groups = defaultdict(list)
-    for row in rows:
-        groups[row["method"]].append(row)
+    for algorithm in dict.fromkeys(name for _, name in naive):
+        for row in rows:
+            if row["method"].partition(":")[0] == algorithm:
+                groups[row["method"]].append(row)
     lines = []
     for method, group in groups.items():
         name, _, door = method.partition(":")
-        if not door:
-            continue
         unit = "nats" if group[0]["gap_kind"] == "absolute" else "%"
         gaps = [row["gap"] for row in group]
         same = sum(sorted(row["indices"]) == naive[row["instance"], name] for row in group)

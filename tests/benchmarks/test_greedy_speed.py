@@ -108,17 +108,21 @@ def test_inputs_are_what_they_are_called():
 
 
 def test_resumed_results_keep_their_session(monkeypatch, tmp_path):
-    """Rows point to the session they were measured in; sessions without rows go."""
+    """Rows point to the session they were measured in; equal sessions become one, those without rows go."""
     monkeypatch.setattr(greedy_speed, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(greedy_speed, "write_table", lambda: None)
     empty = greedy_speed.load_results()
     assert empty["rows"] == {}
     greedy_speed.save_results(
-        {"sessions": ["old", "none", "new"], "first_call": {}, "rows": {"a": {"session": 0}, "b": {"session": 2}}}
+        {
+            "sessions": ["old", "none", "new", "old"],
+            "first_call": {},
+            "rows": {"a": {"session": 0}, "b": {"session": 2}, "c": {"session": 3}},
+        }
     )
     data = greedy_speed.load_results()
     assert data["sessions"] == ["old", "new"]
-    assert [data["sessions"][row["session"]] for row in data["rows"].values()] == ["old", "new"]
+    assert [data["sessions"][row["session"]] for row in data["rows"].values()] == ["old", "new", "old"]
 
 
 def test_the_table_of_the_documentation_is_that_of_the_results():
