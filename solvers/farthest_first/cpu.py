@@ -13,12 +13,14 @@ from solvers.batching import Array, Batch, Sample
 from solvers.farthest_first.cpu_lazy import lazy_traverse
 from solvers.farthest_first.cpu_matrix import isolated_in, matrix_traverse, snap
 from solvers.farthest_first.cpu_start import most_isolated
+from solvers.lazy.choice import lazy_pays
 from solvers.lazy.gram import cosines
 from solvers.lazy.rows import directions
 from solvers.lazy.sketch import WIDEST, sketch
 
 NARROW = 128  # columns below which rounding to bytes saves nothing
-START, LOOP = 0.08, 0.12  # full products, as shares of n^2, after which the Gram matrix is the better bargain
+SHARE, OVERHEAD = 0.6, 192  # see `lazy_pays`
+START, LOOP = 0.08, 0.18  # full products, as shares of n^2, beyond which the Gram matrix is the better bargain
 
 
 def farthest_first(X: Any, k: Any, *, valid: Any = None, start: Any = None) -> Int:
@@ -100,7 +102,7 @@ def _traverse(X: Array, live: Bool, inverse: Array, k: int, start: int | None) -
     n, d = X.shape
     first, done = -1 if start is None else start, 0
     chosen = np.empty(k, dtype=np.int64)
-    if NARROW <= d <= WIDEST:
+    if NARROW <= d <= WIDEST and lazy_pays(k, n, d, SHARE, OVERHEAD):
         sketched = sketch(X, live, inverse)
         if first < 0:
             first, _ = most_isolated(X, live, inverse, sketched, START * n * n)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from solvers.lazy.choice import STRIDE
 from solvers.lazy.compiled import kernel
 from solvers.lazy.cosines import nearest
 from solvers.lazy.queue import block_maxima, highest, lower
@@ -23,7 +24,8 @@ NONE = -1
 def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, effort: float) -> int:
     """Fill `chosen` after its first place; return how far it came.
 
-    It stops before the end when the work exceeds `effort` full products. Live tokens only, at least as many as
+    It stops before the end when what it will take from there, at the rate of the last steps, exceeds `effort` full
+    products. Live tokens only, at least as many as
     places. Time O(n k d) at worst, memory O(n) beside the sketch.
     """
     n, k = len(X), len(chosen)
@@ -38,7 +40,7 @@ def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, e
     top = block_maxima(score)
     low, high = np.empty(4, X.dtype), np.empty(4, X.dtype)
     others, others_high = np.empty(k + 1, np.int64), np.empty(k + 1, X.dtype)
-    work = 0.0
+    work = worked = 0.0
     for s in range(1, k):
         best = number(-np.inf)  # the best score that is up to date
         while True:
@@ -87,8 +89,10 @@ def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, e
             lower(score, top, i, value)
             if compared[i] == s and open_place[i] == NONE:
                 best = max(best, value)
-        if work > effort:
-            return s
+        if s % STRIDE == 0:
+            if (work - worked) / STRIDE * (k - s) > effort:
+                return s
+            worked = work
         chosen[s] = i
         lower(score, top, i, number(-np.inf))
     return k

@@ -13,10 +13,12 @@ from solvers.batching import Batch, Sample
 from solvers.greedy_map.cpu_lazy import lazy_cholesky
 from solvers.greedy_map.cpu_matrix import matrix_cholesky
 from solvers.greedy_map.naive import PIVOT, fill
+from solvers.lazy.choice import lazy_pays
 from solvers.lazy.gram import cosines
 from solvers.lazy.rows import directions
 
-EFFORT = 0.05  # quadruples of products, as a share of n^2, after which the Gram matrix is the better bargain
+SHARE, OVERHEAD = 0.64, 256  # see `lazy_pays`
+EFFORT = 0.03  # tiles of products, as a share of n^2, beyond which the Gram matrix is the better bargain
 
 
 def greedy_map(X: Any, k: Any, *, relevance: Any = None, valid: Any = None) -> Int:
@@ -91,7 +93,9 @@ def _choose(batch: Batch, sample: Sample) -> tuple[Int, int]:
     scaled = np.ldexp(relevance, -exponent)  # exact, and the squares cannot overflow
     weight = np.square(scaled).astype(X.dtype)
     chosen = np.empty(min(sample.k, int(live.sum())), dtype=np.int64)
-    rank, whole = lazy_cholesky(X, inverse, weight, chosen, EFFORT * len(X) ** 2)
+    rank, whole = 0, False
+    if lazy_pays(len(chosen), *X.shape, SHARE, OVERHEAD):
+        rank, whole = lazy_cholesky(X, inverse, weight, chosen, EFFORT * len(X) ** 2)
     if not whole:
         one, pivot = np.ones(len(X), X.dtype), np.full(len(X), PIVOT, X.dtype)
         rank = matrix_cholesky(cosines(X, live, inverse), one, weight, pivot, chosen)

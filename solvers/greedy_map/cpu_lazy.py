@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from solvers.greedy_map.naive import PIVOT
+from solvers.lazy.choice import STRIDE
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
 from solvers.lazy.groups import WIDE, block_of, gather, members, next_group, products, sort_by_block
@@ -78,7 +79,8 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
     """Fill `chosen` with greedy picks; return how many there are, and whether that is all there are to be had.
 
     `weight` is (n,) squared relevance, 0 for tokens that are not candidates. It stops early when no token passes the
-    pivot, or when the work exceeds `effort` tiles of 16 products. Time O(n k (d + k)) at worst, memory O(n k).
+    pivot, or when what it will take from there, at the rate of the last steps, exceeds `effort` tiles of 16 products.
+    Time O(n k (d + k)) at worst, memory O(n k).
     """
     n, k = len(X), len(chosen)
     number = X.dtype.type
@@ -91,7 +93,7 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
     stale, ordered, places = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(k // WIDE + 2, np.int64)
     group, out, before = np.empty(4, np.int64), np.empty(4 * WIDE, X.dtype), np.empty(4 * WIDE, X.dtype)
     second = -1  # a token that was good and up to date in the step before
-    work = 0.0
+    work = worked = 0.0
     for s in range(k):
         leader = second if second >= 0 and score[second] > none else first_equal(score, largest(score))
         second = -1
@@ -126,8 +128,10 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
                             second = i
         if score[leader] == none:
             return s, True
-        if work > effort:
-            return s, False
+        if s % STRIDE == 0:
+            if (work - worked) / STRIDE * (k - s) > effort:
+                return s, False
+            worked = work
         chosen[s] = leader
         turn_corner(factor[leader], s, number(1) / np.sqrt(rest[leader]), corners[s // WIDE])
         score[leader] = none

@@ -10,11 +10,13 @@ from mmdp import ImplicitWeight
 from mmdp.checks import Int
 from solvers.answer import Answer, Request
 from solvers.batching import Array, Batch, Sample
+from solvers.lazy.choice import lazy_pays
 from solvers.rank1.cpu_updates import gram_of_updates, updates
 from solvers.rank1.mmr_cpu_lazy import lazy_relevance, matrix_relevance
 from solvers.rank1.mmr_naive import check_lam
 
-EFFORT = 0.05  # quadruples of entries, as a share of n^2, after which the Gram matrix is the better bargain
+SHARE, OVERHEAD = 0.65, 64  # see `lazy_pays`
+EFFORT = 0.05  # tiles of entries, as a share of n^2, beyond which the Gram matrix is the better bargain
 
 
 def mmr(K: Any, V: Any, k: Any, lam: float = 0.5, *, valid: Any = None) -> Int:
@@ -81,10 +83,11 @@ def _choose(batch: Batch, sample: Sample, lam: float) -> Int:
     magnitude = np.sqrt(energies)
     weight = K.dtype.type(lam)
     chosen = np.empty(min(sample.k, int((magnitude > 0).sum())), dtype=np.int64)
-    if len(chosen):
-        done = lazy_relevance(K, V, magnitude, weight, chosen, EFFORT * len(magnitude) ** 2)
-        if done < len(chosen):
-            matrix_relevance(gram_of_updates(K, V, magnitude > 0), magnitude, weight, chosen)
+    done, (heads, n, width) = 0, K.shape
+    if len(chosen) and lazy_pays(len(chosen), n, heads * (width + V.shape[2]) // 2, SHARE, OVERHEAD):
+        done = lazy_relevance(K, V, magnitude, weight, chosen, EFFORT * n * n)
+    if done < len(chosen):
+        matrix_relevance(gram_of_updates(K, V, magnitude > 0), magnitude, weight, chosen)
     return zeros_last(chosen, magnitude, sample.valid, sample.k)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from solvers.lazy.choice import STRIDE
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
 from solvers.lazy.groups import WIDE, block_of, gather, members, next_group, products, sort_by_block
@@ -36,7 +37,8 @@ def compare(
 
 @kernel
 def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort: float) -> int:
-    """Fill `chosen` and return how far it came; it stops early when the work exceeds `effort` tiles of 16 entries.
+    """Fill `chosen` and return how far it came; it stops early when what is left, at the rate of the last
+    steps, would exceed `effort` tiles of 16 entries.
 
     Tokens of magnitude 0 are not candidates; there are at least as many others as places. The first bound is
     Cauchy-Schwarz, G_ij >= -||dW_i|| ||dW_j||, widened by what rounding can do. Time O(n k H (d + d_v)) at worst,
@@ -57,7 +59,7 @@ def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort
     stale, ordered, places = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(k // WIDE + 2, np.int64)
     group, keys, values = np.empty(4, np.int64), np.zeros(4 * WIDE, K.dtype), np.zeros(4 * WIDE, K.dtype)
     second = -1  # a token that was good and up to date in the step before
-    work = 0.0
+    work = worked = 0.0
     for s in range(1, k):
         leader = second if second >= 0 else first_equal(score, largest(score))
         second = -1
@@ -93,8 +95,10 @@ def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort
                             leader, second = i, leader
                         elif second < 0 or score[i] > score[second]:
                             second = i
-        if work > effort:
-            return s
+        if s % STRIDE == 0:
+            if (work - worked) / STRIDE * (k - s) > effort:
+                return s
+            worked = work
         chosen[s] = leader
         score[leader] = none
     return k
