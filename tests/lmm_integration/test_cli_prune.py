@@ -38,7 +38,7 @@ def test_both_answers_tokens_and_times(folder, tmp_path):
     assert result.exit_code == 0, result.stderr
     facts = json.loads(result.stdout)
     assert (facts["tokens"], facts["kept"], facts["method"]) == (36, 9, "DivPrune")
-    assert facts["seconds"] > facts["selection_seconds"] >= 0
+    assert facts["pruned_seconds"] >= facts["selection_seconds"] >= 0  # the one contains the other
     assert "weights" in result.stderr
     with Image.open(tmp_path / "kept.png") as drawn:
         assert min(drawn.size) > 200
