@@ -105,7 +105,7 @@ def _traverse(X: Array, live: Bool, inverse: Array, k: int, start: int | None) -
     if NARROW <= d <= WIDEST and lazy_pays(k, n, d, SHARE, OVERHEAD):
         sketched = sketch(X, live, inverse)
         if first < 0:
-            first, _ = most_isolated(X, live, inverse, sketched, START * n * n)
+            first = most_isolated(X, live, inverse, sketched, START * n * n)
         if first >= 0:
             chosen[0] = first
             done = lazy_traverse(X, live, inverse, sketched, chosen, LOOP * n * n)

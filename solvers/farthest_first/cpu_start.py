@@ -1,8 +1,10 @@
 """The most isolated token, argmax_i min_{j != i} 1 - cos(x_i, x_j), without the Gram matrix.
 
-Also known as the top outlier or discord. Every token has a lower bound of its largest cosine; tokens are finished in
-the order of these bounds, and one is given up as soon as its bound rises above the smallest largest cosine so far
-:cite:p:`bay2003mining`. Neighbours in the raster give the first bounds: any would do, these are good ones.
+Also known as the top outlier or discord. Every token has a lower bound of its largest cosine. The one of the lowest
+bound is compared with all others, outward from its own place, which raises their bounds too, and given up as soon as
+its bound rises above the smallest largest cosine so far :cite:p:`bay2003mining`; when the lowest bound belongs to a
+token that was compared with all others, that is the one. Neighbours in the raster give the first bounds: any would do,
+these are good ones.
 """
 
 from __future__ import annotations
@@ -13,45 +15,46 @@ import numpy as np
 
 from solvers.lazy.compiled import kernel
 from solvers.lazy.cosines import nearest
+from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.lazy.sketch import bytes_1x1, intervals, spread
 
 
 @kernel
-def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float) -> tuple[int, float]:
-    """(its lowest index, the work done); (-1, work) when the work exceeds `effort` full products.
+def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float) -> int:
+    """Its lowest index; -1 when the work exceeds `effort` full products. Live tokens only, at least one.
 
-    Live tokens only, at least one; a token alone is isolated.
+    Time O(n^2 d) at worst, memory O(n) beside the sketch.
     """
     Q, scales, offsets, errors = sketched
     number = X.dtype.type
     tokens = np.flatnonzero(live)
     m = len(tokens)
-    floor = np.full(m, number(-2))  # lower bounds of the largest cosine, by place among the live tokens
-    low, high = np.empty(4, X.dtype), np.empty(4, X.dtype)
+    score = np.full(m, number(2))  # minus a lower bound of the largest cosine, by place among the live tokens
     grid = int(np.sqrt(m))
     for step in (1, grid):
         for a in range(m - step):
             i, j = tokens[a], tokens[a + step]
             product = bytes_1x1(Q, (i,), (j,))[0] - offsets[j]
             least = scales[i] * scales[j] * number(product) - spread(errors, i, j)
-            floor[a] = max(floor[a], least)
-            floor[a + step] = max(floor[a + step], least)
+            score[a], score[a + step] = min(score[a], -least), min(score[a + step], -least)
     work = 0.5 * m
-    ceiling = np.empty(m, X.dtype)
-    unresolved = np.empty(m, np.int64)
-    winner, best = tokens[0], number(2)
+    top = block_maxima(score)
+    low, high = np.empty(4, X.dtype), np.empty(4, X.dtype)
+    ceiling, open_ones = np.empty(m, X.dtype), np.empty(m, np.int64)
+    finished = np.zeros(m, np.bool_)
+    best = number(2)  # the smallest largest cosine of a finished token
     blocks = (m + 3) // 4
-    for a in np.argsort(floor):
+    while True:
+        a = highest(score, top)
+        if finished[a]:
+            return tokens[a]
         if work > effort:
-            return -1, work
-        known = number(-2)
-        home = a // 4
-        bound = floor[a]
-        block = home
+            return -1
+        known, bound = number(-2), -score[a]
         for step in range(2 * blocks):
             if bound > best:
                 break
-            block = home + (step + 1) // 2 if step % 2 else home - step // 2
+            block = a // 4 + ((step + 1) // 2 if step % 2 else -step // 2)
             if block < 0 or block >= blocks:
                 continue
             start = 4 * block
@@ -61,27 +64,25 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
                 b = start + q
                 ceiling[b] = high[q]
                 if b != a:
-                    if best < high[q] and low[q] <= best:
-                        unresolved[0] = tokens[b]
-                        exact = nearest(X, inverse, tokens[a], unresolved, 1)
+                    if low[q] <= best < high[q]:
+                        open_ones[0] = tokens[b]
+                        low[q] = ceiling[b] = nearest(X, inverse, tokens[a], open_ones, 1)
+                        known = max(known, low[q])
                         work += 1
-                        known = max(known, exact)
-                        low[q] = ceiling[b] = exact
                     bound = max(bound, low[q])
-                    floor[b] = max(floor[b], low[q])
-        floor[a] = max(floor[a], bound)
-        if bound > best:
-            continue
-        ceiling[a] = number(-2)
-        count = 0
-        for b in range(m):
-            if ceiling[b] >= bound:
-                unresolved[count] = tokens[b]
-                count += 1
-        if count:
-            known = max(known, nearest(X, inverse, tokens[a], unresolved, count))
-            work += count
-        floor[a] = known
-        if known < best or (known == best and tokens[a] < winner):
-            winner, best = tokens[a], known
-    return winner, work
+                    if -low[q] < score[b]:
+                        lower(score, top, b, -low[q])
+        if bound <= best:
+            finished[a] = True
+            ceiling[a] = number(-2)
+            count = 0
+            for b in range(m):
+                if ceiling[b] >= bound:
+                    open_ones[count] = tokens[b]
+                    count += 1
+            if count:
+                known = max(known, nearest(X, inverse, tokens[a], open_ones, count))
+                work += count
+            bound = known
+            best = min(best, known)
+        lower(score, top, a, -bound)

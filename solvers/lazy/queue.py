@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from solvers.lazy.compiled import kernel
+from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
 
 BLOCK = 32
@@ -22,7 +22,7 @@ def block_maxima(score: Any) -> Any:
     return top
 
 
-@kernel
+@inlined
 def highest(score: Any, top: Any) -> int:
     """The lowest index of the highest score."""
     best = largest(top)
@@ -30,7 +30,7 @@ def highest(score: Any, top: Any) -> int:
     return int(start + first_equal(score[start : start + BLOCK], best))
 
 
-@kernel
+@inlined
 def lower(score: Any, top: Any, i: int, value: Any) -> None:
     """Give token i a score that is no higher than before."""
     was = score[i]
