@@ -200,7 +200,7 @@ class Batch:
 
         samples = self.samples()
         chosen = np.full((len(self.k), self.width), -1, dtype=np.int64)
-        threads = min(len(samples), numba.get_num_threads())
+        threads = min(len(samples), numba.get_num_threads()) if len(samples) > 1 else 1  # asking starts numba's pool
         if threads > 1:
             with ThreadPoolExecutor(threads) as pool:
                 picks = list(pool.map(pick, samples))

@@ -1,8 +1,9 @@
 """Farthest-first traversal that compares a token with the chosen ones only when it is about to be chosen itself.
 
 A token's score is minus its largest cosine to the chosen tokens, and it only falls. Each comparison is made on the
-bytes of `solvers.lazy.sketch` first: where the upper end of the interval is not above a cosine already known, or above
-the lower end of another, the full product cannot change the score and is never formed.
+bytes of `solvers.lazy.sketch` first, which give an interval for the cosine. Where its upper end is not above a cosine
+already known, or above the lower end of another, the full product cannot change the score and is never formed. A
+single one that may is left open until the token is about to be chosen.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, e
     """Fill `chosen` after its first place; return how far it came.
 
     It stops before the end when what it will take from there, at the rate of the last steps, exceeds `effort` full
-    products. Live tokens only, at least as many as
-    places. Time O(n k d) at worst, memory O(n) beside the sketch.
+    products. Live tokens only, at least as many as places. Time O(n k d) at worst, memory O(n) beside the sketch.
     """
     n, k = len(X), len(chosen)
     number = X.dtype.type

@@ -47,7 +47,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
     while True:
         a = highest(score, top)
         if finished[a]:
-            return tokens[a]
+            return int(tokens[a])
         if work > effort:
             return -1
         known, bound = number(-2), -score[a]

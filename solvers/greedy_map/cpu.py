@@ -94,7 +94,7 @@ def _choose(batch: Batch, sample: Sample) -> tuple[Int, int]:
     weight = np.square(scaled).astype(X.dtype)
     chosen = np.empty(min(sample.k, int(live.sum())), dtype=np.int64)
     rank, whole = 0, False
-    if lazy_pays(len(chosen), *X.shape, SHARE, OVERHEAD):
+    if lazy_pays(len(chosen), len(X), X.shape[1], SHARE, OVERHEAD):
         rank, whole = lazy_cholesky(X, inverse, weight, chosen, EFFORT * len(X) ** 2)
     if not whole:
         one, pivot = np.ones(len(X), X.dtype), np.full(len(X), PIVOT, X.dtype)
