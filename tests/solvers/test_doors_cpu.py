@@ -156,11 +156,27 @@ def test_photo_tokens(door, dtype):
     assert_same_choice(door, {name: np.asarray(part, dtype) for name, part in data.items()}, 64)
 
 
+def take_path(monkeypatch, lazy: bool) -> None:
+    """Make every door take the lazy path to its end, or the one with the whole matrix."""
+    monkeypatch.setattr(farthest_first_cpu, "NARROW", 1)
+    monkeypatch.setattr(rank1_cpu, "SINGLE", 0.0 if lazy else 1e9)
+    for module, limits in (
+        (farthest_first_cpu, ("START", "LOOP")),
+        (greedy_map_cpu, ("EFFORT",)),
+        (mmr_cpu, ("EFFORT",)),
+    ):
+        monkeypatch.setattr(module, "SHARE", 1e9 if lazy else 0.0)
+        for limit in limits:
+            monkeypatch.setattr(module, limit, 1e9)
+
+
 @doors
-def test_many_small_samples(door):
-    """2000 samples of 9 tokens for each door, with copies, zero rows, padding and many ties."""
-    rng, count = np.random.default_rng(3), 2000
-    data = sample(9, 3, (count,), d=4)
+@pytest.mark.parametrize("lazy", [True, False])
+def test_many_small_samples(door, lazy, monkeypatch):
+    """2000 samples of 9 tokens for each door and path, with copies, zero rows, padding and many ties."""
+    take_path(monkeypatch, lazy)
+    rng, count = np.random.default_rng(3 + lazy), 2000
+    data = sample(9, 3 + lazy, (count,), d=4)
     grid = rng.random(count) < 0.3
     for part in ("X", "K", "V"):
         data[part][grid] = np.rint(data[part][grid])
@@ -168,6 +184,39 @@ def test_many_small_samples(door):
     data = {name: np.stack([part[b, rows] for b, rows in enumerate(source)]) for name, part in data.items()}
     valid = rng.random((count, 9)) < 0.9
     assert_same_choice(door, data, rng.integers(0, 11, count), valid=valid)
+
+
+@doors
+@pytest.mark.parametrize("lazy", [True, False])
+@pytest.mark.parametrize("n", [63, 130])
+def test_copies_and_all_budgets_on_both_paths(door, n, lazy, monkeypatch):
+    """n tokens with n // 2 values, all of them chosen, so that every block of four is filled in every way."""
+    take_path(monkeypatch, lazy)
+    source = np.random.default_rng(n).integers(0, n // 2, n)
+    data = {name: array[source] for name, array in sample(n, n, d=70).items()}
+    chosen = choose(door, data, n).tolist()
+    for token in set(source.tolist()):
+        copies = [i for i in chosen if source[i] == token]
+        assert copies == sorted(copies)
+    assert_same_choice(door, data, n)
+
+
+@pytest.mark.parametrize(
+    ("door", "module", "matrix"),
+    [
+        ("farthest_first", farthest_first_cpu, "cosines"),
+        ("greedy_map", greedy_map_cpu, "cosines"),
+        ("mmr", mmr_cpu, "gram_of_updates"),
+        ("rank1", rank1_cpu, "gram_of_updates"),
+    ],
+)
+def test_a_tenth_of_the_tokens_needs_no_matrix(door, module, matrix, monkeypatch):
+    """576 tokens that resemble their neighbours: the function that makes n x n numbers is not called."""
+    monkeypatch.delattr(module, matrix)
+    data = alike(576, 320, 21)
+    if door == "rank1":
+        data = {name: part[..., :32] for name, part in data.items()}
+    assert len(choose(door, data, 57)) == 57
 
 
 @doors
