@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +21,10 @@ LABELS = dict(
     zip(METHODS, ("random", "greedy", "multi-start greedy", "local search", "exact, time limit"), strict=True)
 )
 KS = sorted(BUDGETS)
+SPECTRA = {
+    "raw_ratio": "participation ratio of the tokens as they are",
+    "centred_ratio": "participation ratio of the centred tokens",
+}
 RATIOS = (1, 2, 5, 10, 20, 50)
 
 Parts = Callable[[str], tuple[str, str, int] | None]
@@ -88,26 +93,22 @@ def draw_losses(problems: Problems, main: Sequence[Group], parts: Parts) -> Figu
 
 
 def draw_hardness(
-    problems: Problems, main: Sequence[Group], parts: Parts, ratio: dict[str, float | None], k: int = 64
+    problems: Problems, main: Sequence[Group], parts: Parts, instances: dict[str, dict[str, Any]], k: int = 64
 ) -> Figure:
-    """What the exact method leaves open within its limit, over the centred participation ratio."""
-    figure = Figure(figsize=(13, 4.1), layout="constrained")
-    for ax, objective in zip(figure.subplots(1, 3), OBJECTIVES, strict=True):
-        for kind, colour in zip(KINDS, KIND_COLOURS, strict=True):
-            groups = [g for g in main if g[1:] == (objective, k) and "exact" in problems.cells[g]]
-            groups = [g for g in groups if (part := parts(g[0])) and part[1] == kind and ratio[g[0]]]
-            if not groups:
-                continue
-            ax.scatter(
-                [ratio[g[0]] for g in groups],
-                [problems.loss(g, "exact") for g in groups],
-                s=26,
-                color=colour,
-                alpha=0.8,
-                label=kind,
-            )
-        if ax.collections:
-            _frame(ax, objective, k)
+    """What the exact method leaves open within its limit, over the participation ratio of raw and of centred rows."""
+    figure = Figure(figsize=(13, 7.6), layout="constrained")
+    grid = figure.subplots(2, 3, sharey="col")
+    for row, (covariate, name) in zip(grid, SPECTRA.items(), strict=True):
+        for ax, objective in zip(row, OBJECTIVES, strict=True):
+            for kind, colour in zip(KINDS, KIND_COLOURS, strict=True):
+                groups = [g for g in main if g[1:] == (objective, k) and "exact" in problems.cells[g]]
+                groups = [g for g in groups if (part := parts(g[0])) and part[1] == kind and instances[g[0]][covariate]]
+                if groups:
+                    x = [instances[g[0]][covariate] for g in groups]
+                    y = [problems.loss(g, "exact") for g in groups]
+                    ax.scatter(x, y, s=26, color=colour, alpha=0.8, label=kind)
+            if ax.collections:
+                _frame(ax, objective, name, k)
     _legend(figure)
     return figure
 
@@ -118,10 +119,10 @@ def _legend(figure: Figure) -> None:
         figure.axes[0].legend(handles, labels, fontsize=8)
 
 
-def _frame(ax: Axes, objective: str, k: int) -> None:
+def _frame(ax: Axes, objective: str, covariate: str, k: int) -> None:
     ax.set_xscale("log")
     ax.set_xticks(RATIOS, [str(ratio) for ratio in RATIOS])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_title(f"{objective}, k = {k}", fontsize=10)
-    ax.set_xlabel("participation ratio of the centred tokens")
-    ax.set_ylabel(f"left open by the exact method, {UNITS[objective]}")
+    ax.set_xlabel(covariate)
+    ax.set_ylabel(f"left open, {UNITS[objective]}")

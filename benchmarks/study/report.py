@@ -53,8 +53,7 @@ def write_report() -> None:
         (TABLES / f"study_{name}.md").write_text(text, encoding="utf-8")
     figures.save(figures.draw_min_distances(problems, main), "min_distance")
     figures.save(figures.draw_losses(problems, main, parts_of), "loss")
-    ratio = {name: row["centred_ratio"] for name, row in instances.items()}
-    figures.save(figures.draw_hardness(problems, main, parts_of, ratio), "hardness")
+    figures.save(figures.draw_hardness(problems, main, parts_of, instances), "hardness")
 
 
 def _part(group: Group) -> tuple[str, str, int]:
