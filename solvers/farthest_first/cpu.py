@@ -14,6 +14,7 @@ from solvers.farthest_first.cpu_lazy import lazy_traverse
 from solvers.farthest_first.cpu_matrix import isolated_in, matrix_traverse, snap
 from solvers.farthest_first.cpu_start import most_isolated
 from solvers.lazy.choice import lazy_pays
+from solvers.lazy.compiled import compile_times
 from solvers.lazy.gram import cosines
 from solvers.lazy.rows import directions
 from solvers.lazy.sketch import WIDEST, sketch
@@ -77,10 +78,12 @@ def run(problem: MaxMinDiversity, request: Request, start: int | None = None) ->
     """
     first = None if start is None else as_token(start, problem.n, "start")
     ground = problem.ground
-    if ground.features is not None and ground.metric != "euclidean":  # cosine and chord order pairs alike
-        return Answer(farthest_first(ground.features, problem.k, start=first))
-    everything = np.ones(problem.n, dtype=np.bool_)
-    return Answer(_on_matrix(-problem.distances, everything, problem.k, first))
+    with compile_times() as seconds:
+        if ground.features is not None and ground.metric != "euclidean":  # cosine and chord order pairs alike
+            chosen = farthest_first(ground.features, problem.k, start=first)
+        else:
+            chosen = _on_matrix(-problem.distances, np.ones(problem.n, dtype=np.bool_), problem.k, first)
+    return Answer(chosen, compile_seconds=sum(seconds))
 
 
 def _choose(batch: Batch, sample: Sample, start: int | None) -> Int:

@@ -14,6 +14,7 @@ from solvers.greedy_map.cpu_lazy import lazy_cholesky
 from solvers.greedy_map.cpu_matrix import matrix_cholesky
 from solvers.greedy_map.naive import PIVOT, fill
 from solvers.lazy.choice import lazy_pays
+from solvers.lazy.compiled import compile_times
 from solvers.lazy.gram import cosines
 from solvers.lazy.rows import directions
 
@@ -69,18 +70,25 @@ def run(problem: ConditionalDPP, request: Request) -> Answer:
 
     `stats` tell the greedy picks (`rank`) from the `filled` places.
     """
-    if problem.ground.features is None:
-        start = problem.kernel.diagonal().copy()
-        chosen = np.empty(problem.k, dtype=np.int64)
-        weight = np.where(start > 0, 1.0, 0.0)
-        rank = matrix_cholesky(problem.kernel, start, weight, PIVOT * start, chosen)
-        indices = _filled(chosen[:rank], start, np.ones(problem.n, dtype=np.bool_), problem.k, problem.ground.zero_rows)
-    else:
-        batch = Batch.of(
-            problem.k, None, tokens={"X": problem.ground.features}, weights={"relevance": problem.weights}, look=False
-        )
-        indices, rank = _choose(batch, batch.samples()[0])
-    return Answer(indices, stats={"rank": rank, "filled": problem.k - rank})
+    with compile_times() as seconds:
+        if problem.ground.features is None:
+            start = problem.kernel.diagonal().copy()
+            chosen = np.empty(problem.k, dtype=np.int64)
+            weight = np.where(start > 0, 1.0, 0.0)
+            rank = matrix_cholesky(problem.kernel, start, weight, PIVOT * start, chosen)
+            indices = _filled(
+                chosen[:rank], start, np.ones(problem.n, dtype=np.bool_), problem.k, problem.ground.zero_rows
+            )
+        else:
+            batch = Batch.of(
+                problem.k,
+                None,
+                tokens={"X": problem.ground.features},
+                weights={"relevance": problem.weights},
+                look=False,
+            )
+            indices, rank = _choose(batch, batch.samples()[0])
+    return Answer(indices, stats={"rank": rank, "filled": problem.k - rank}, compile_seconds=sum(seconds))
 
 
 def _choose(batch: Batch, sample: Sample) -> tuple[Int, int]:

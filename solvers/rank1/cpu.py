@@ -10,6 +10,7 @@ from mmdp import ImplicitWeight
 from mmdp.checks import Int
 from solvers.answer import Answer, Request
 from solvers.batching import Batch, Sample
+from solvers.lazy.compiled import compile_times
 from solvers.rank1.cpu_energy import first_gains, lazy_energy, matrix_energy
 from solvers.rank1.cpu_updates import gram_of_updates, updates
 from solvers.rank1.mmr_cpu import zeros_last
@@ -63,8 +64,10 @@ def run(problem: ImplicitWeight, request: Request) -> Answer:
     """The greedy on the Gram matrix of the problem, whatever its form, in float64."""
     live = problem.gram.diagonal() > 0
     chosen = np.empty(min(problem.k, int(live.sum())), dtype=np.int64)
-    matrix_energy(problem.gram, live, chosen)
-    return Answer(zeros_last(chosen, live, np.ones(problem.n, dtype=np.bool_), problem.k))
+    with compile_times() as seconds:
+        matrix_energy(problem.gram, live, chosen)
+    picks = zeros_last(chosen, live, np.ones(problem.n, dtype=np.bool_), problem.k)
+    return Answer(picks, compile_seconds=sum(seconds))
 
 
 def _choose(batch: Batch, sample: Sample) -> Int:

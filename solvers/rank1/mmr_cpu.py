@@ -11,6 +11,7 @@ from mmdp.checks import Int
 from solvers.answer import Answer, Request
 from solvers.batching import Array, Batch, Sample
 from solvers.lazy.choice import lazy_pays
+from solvers.lazy.compiled import compile_times
 from solvers.rank1.cpu_updates import gram_of_updates, updates
 from solvers.rank1.mmr_cpu_lazy import lazy_relevance, matrix_relevance
 from solvers.rank1.mmr_naive import check_lam
@@ -73,8 +74,9 @@ def run(problem: ImplicitWeight, request: Request, lam: float = 0.5) -> Answer:
     check_lam(lam)
     magnitude = np.sqrt(np.maximum(problem.gram.diagonal(), 0.0))
     chosen = np.empty(min(problem.k, int((magnitude > 0).sum())), dtype=np.int64)
-    matrix_relevance(problem.gram, magnitude, float(lam), chosen)
-    return Answer(zeros_last(chosen, magnitude, magnitude >= 0, problem.k))
+    with compile_times() as seconds:
+        matrix_relevance(problem.gram, magnitude, float(lam), chosen)
+    return Answer(zeros_last(chosen, magnitude, magnitude >= 0, problem.k), compile_seconds=sum(seconds))
 
 
 def _choose(batch: Batch, sample: Sample, lam: float) -> Int:

@@ -412,5 +412,6 @@ def test_problems_given_by_a_matrix():
     ]
     for fast, slow, problem in problems:
         mine, expected = fast.run(problem, Request()), slow.run(problem, Request())
+        assert 0 <= mine.compile_seconds < 300
         assert list(mine.indices) == list(expected.indices)
         assert mine.stats == expected.stats

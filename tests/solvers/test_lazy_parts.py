@@ -6,6 +6,7 @@ from numba import njit
 
 from solvers.lazy import sketch as sketches
 from solvers.lazy.choice import lazy_pays
+from solvers.lazy.compiled import compile_times
 from solvers.lazy.cosines import nearest
 from solvers.lazy.extremes import first_equal, largest, largest_size
 from solvers.lazy.gram import cosines
@@ -175,3 +176,14 @@ def test_the_matrix_pays_for_large_shares_and_narrow_tokens():
     assert lazy_pays(58, 576, 1024, 0.6, 192)
     assert not lazy_pays(500, 576, 1024, 0.6, 192)
     assert not lazy_pays(58, 576, 8, 0.6, 192)
+
+
+def test_compile_time_is_told_apart():
+    """A first call has some, a second one none."""
+    twice = njit(lambda x: 2 * x)
+    with compile_times() as first:
+        twice(1)
+    with compile_times() as second:
+        twice(1)
+    assert sum(first) > 0
+    assert sum(second) == 0
