@@ -244,7 +244,7 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         if self._inner is not None:
             return
         mask = given.get("attention_mask")
-        if (ids == self.adapter.placeholder(self.model)).any() or (
+        if torch.isin(ids, ids.new_tensor(self.adapter.placeholders(self.model))).any() or (
             mask is not None and mask.shape[1] != past + ids.shape[1]
         ):
             raise ValueError(

@@ -100,7 +100,7 @@ class LayerPruning:
         self._stages = Stages(self.pruner, self.keep, self.budget_scope, self.adapter, scene, self.decoder)
         consumed = self.adapter.vision_inputs(self.model)
         new = {name: value for name, value in inputs.items() if name not in consumed}
-        new["mm_encoder_outputs"] = {"image": scene.output}
+        new["mm_encoder_outputs"] = dict(scene.outputs)
         if (positions := self.adapter.positions(self.model, inputs)) is not None:
             new["position_ids"] = positions  # the pictures' sizes, from which the model would take them, are consumed
         return new

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from lmm_integration.adapters import Adapter, adapter_for
 from lmm_integration.budget import budgets, check_keep
@@ -110,10 +109,10 @@ def run(
     asked = None
     if requires & {"text", "relevance"}:
         mask = inputs.get("attention_mask")
-        asked = questions(text, processor, scene.ids, adapter.placeholder(model), mask, pruner)
+        asked = questions(text, processor, scene.ids, adapter.placeholders(model), mask, pruner)
     embedded = None
     if "text_embeddings" in requires:
-        words = question_ids(text, processor, scene.ids, adapter.placeholder(model), inputs.get("attention_mask"))
+        words = question_ids(text, processor, scene.ids, adapter.placeholders(model), inputs.get("attention_mask"))
         embed = model.get_input_embeddings()
         embedded = [embed(row.to(scene.ids.device)).detach() for row in words]
     with torch.no_grad():
@@ -171,11 +170,9 @@ def _rebuild(
         new = shortened.inputs(new, 0 if pad is None else pad, policy)
     if positions is not None:
         new["position_ids"] = positions if shortened is None else shortened.multimodal_positions(positions)
-    packed: Any = [image.features for image in kept if len(image.indices)]
-    if isinstance(scene.output.pooler_output, Tensor):
-        if len({len(image) for image in packed}) > 1:
-            counts = [len(image.indices) for image in kept]
-            raise ValueError(f"{type(model).__name__} takes equally many tokens for every image only, got {counts}")
-        packed = torch.stack(packed)
-    new["mm_encoder_outputs"] = {"image": BaseModelOutputWithPooling(pooler_output=packed)}
+    new["mm_encoder_outputs"] = {}
+    for modality, output in scene.outputs.items():
+        pictures = [picture for picture, kind in zip(kept, scene.kinds, strict=True) if kind == modality]
+        if any(len(picture.indices) for picture in pictures):
+            new["mm_encoder_outputs"][modality] = adapter.packed(model, output, pictures)
     return new, shortened

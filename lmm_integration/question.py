@@ -10,7 +10,12 @@ from torch import Tensor
 
 
 def questions(
-    text: str | Sequence[str] | None, processor: Any, ids: Tensor, placeholder: int, mask: Tensor | None, who: object
+    text: str | Sequence[str] | None,
+    processor: Any,
+    ids: Tensor,
+    placeholders: Sequence[int],
+    mask: Tensor | None,
+    who: object,
 ) -> list[str]:
     """One question per row: `text` as given, or else what the processor reads behind the last image of the row.
 
@@ -32,14 +37,14 @@ def questions(
     tokenizer = getattr(processor, "tokenizer", processor)
     return [
         tokenizer.decode(
-            _behind_the_images(row, placeholder, None if mask is None else mask[i]), skip_special_tokens=True
+            _behind_the_images(row, placeholders, None if mask is None else mask[i]), skip_special_tokens=True
         )
         for i, row in enumerate(ids)
     ]
 
 
 def question_ids(
-    text: str | Sequence[str] | None, processor: Any, ids: Tensor, placeholder: int, mask: Tensor | None
+    text: str | Sequence[str] | None, processor: Any, ids: Tensor, placeholders: Sequence[int], mask: Tensor | None
 ) -> list[Tensor]:
     """The question of every row as int64 token ids: `text` by the processor's tokenizer, where both are given, or else
     what stands behind the last image of the row, as it is.
@@ -48,12 +53,12 @@ def question_ids(
         texts = [text] * len(ids) if isinstance(text, str) else list(text)
         tokenizer = getattr(processor, "tokenizer", processor)
         return [torch.tensor(tokenizer(t, add_special_tokens=False)["input_ids"], dtype=torch.int64) for t in texts]
-    rows = (_behind_the_images(row, placeholder, None if mask is None else mask[i]) for i, row in enumerate(ids))
+    rows = (_behind_the_images(row, placeholders, None if mask is None else mask[i]) for i, row in enumerate(ids))
     return [torch.tensor(row, dtype=torch.int64) for row in rows]
 
 
-def _behind_the_images(row: Tensor, placeholder: int, mask: Tensor | None) -> list[int]:
-    places = (row == placeholder).nonzero().flatten()
+def _behind_the_images(row: Tensor, placeholders: Sequence[int], mask: Tensor | None) -> list[int]:
+    places = torch.isin(row, row.new_tensor(placeholders)).nonzero().flatten()
     start = int(places[-1]) + 1 if len(places) else 0
     tail = row[start:]
     return (tail if mask is None else tail[mask[start:].bool()]).tolist()

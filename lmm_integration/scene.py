@@ -11,21 +11,28 @@ from typing import Any
 from torch import Tensor
 
 from lmm_integration.adapters import Adapter
+from lmm_integration.adapters.generic import Modality
 from lmm_integration.adapters.layout import Layout
 from lmm_integration.sequence import image_places
 from lmm_integration.tokens import VisualTokens
 from lmm_integration.units import Unit, gather
 from lmm_integration.vision_attention import class_token_attention
 
+PIXELS: dict[Modality, tuple[str, ...]] = {
+    "image": ("pixel_values", "pixel_values_images"),
+    "video": ("pixel_values_videos",),
+}
+
 
 @dataclass(frozen=True)
 class Scene:
-    """The pictures of a batch, in the order of their placeholders.
+    """The pictures of a batch: images, then videos, each in the order of their placeholders.
 
     Attributes
     ----------
     ids : (B, L) prompt.
-    output : of the vision tower, projected tokens as `pooler_output`.
+    outputs : of the vision tower, by modality, projected tokens as `pooler_output`.
+    kinds : per picture its modality; the rest is likewise per picture, called image for short.
     features : per image (n, d) projected tokens.
     layouts : per image, where they come from.
     places : per image, where they stand in the flattened ids.
@@ -35,7 +42,8 @@ class Scene:
     """
 
     ids: Tensor
-    output: Any
+    outputs: dict[Modality, Any]
+    kinds: list[Modality]
     features: list[Tensor]
     layouts: list[Layout]
     places: list[Tensor]
@@ -48,20 +56,40 @@ class Scene:
         """Run the vision tower; ValueError when the prompt and its pictures do not fit."""
         ids = _checked_ids(model, inputs, adapter)
         asked = None if attention_layer is None else class_token_attention(adapter.tower(model), attention_layer)
+        shown: list[Modality] = [modality for modality in adapter.modalities if has_pixels(inputs, modality)]
+        if asked is not None and "video" in shown:
+            raise ValueError("methods that read the attention of the vision tower take images, and these are videos")
         with asked or nullcontext([]) as rows:
-            output = adapter.encode(model, inputs)
-        features = [image.reshape(-1, image.shape[-1]) for image in output.pooler_output]
-        places = image_places(ids, adapter.placeholder(model), [len(image) for image in features])
+            outputs = {modality: adapter.encode(model, inputs, modality) for modality in shown}
+        kinds: list[Modality] = []
+        features: list[Tensor] = []
+        places: list[Tensor] = []
+        layouts: list[Layout] = []
+        for modality, output in outputs.items():
+            found = [picture.reshape(-1, picture.shape[-1]) for picture in output.pooler_output]
+            places += image_places(ids, adapter.placeholder(model, modality), [len(picture) for picture in found])
+            layouts += (adapter.layout if modality == "image" else adapter.video_layout)(model, inputs, found)
+            kinds += [modality] * len(found)
+            features += found
+        images = [picture for picture, kind in zip(features, kinds, strict=True) if kind == "image"]
         return cls(
             ids=ids,
-            output=output,
+            outputs=outputs,
+            kinds=kinds,
             features=features,
-            layouts=adapter.layout(model, inputs, features),
+            layouts=layouts,
             places=places,
             samples=[int(where[0]) // ids.shape[1] for where in places],
-            crops=adapter.crops(model, inputs, features),
+            crops=adapter.crops(model, inputs, images) if images else [],
             attention=rows[0] if rows else None,
         )
+
+    @property
+    def output(self) -> Any:
+        """That of the images; ValueError for videos, of which no method reads more than the tokens."""
+        if "video" in self.outputs:
+            raise ValueError("methods that read the patches of the vision tower take images, and these are videos")
+        return self.outputs["image"]
 
     def tokens(
         self,
@@ -124,8 +152,8 @@ def _checked_ids(model: Any, inputs: Mapping[str, Any], adapter: Adapter) -> Ten
         raise ValueError("inputs must hold input_ids of shape (B, L), a torch tensor")
     if inputs.get("mm_encoder_outputs") is not None:
         raise ValueError("inputs hold mm_encoder_outputs, so they are pruned or encoded already; pass the pixel values")
-    if inputs.get("pixel_values_videos") is not None:
-        raise ValueError("inputs hold pixel_values_videos, but only images can be pruned")
+    if has_pixels(inputs, "video") and "video" not in adapter.modalities:
+        raise ValueError(f"inputs hold pixel_values_videos, but only images of {type(model).__name__} can be pruned")
     if inputs.get("inputs_embeds") is not None:
         raise ValueError("inputs hold inputs_embeds, in which images cannot be told from text; pass input_ids")
     cache = inputs.get("past_key_values")
@@ -141,6 +169,8 @@ def _checked_ids(model: Any, inputs: Mapping[str, Any], adapter: Adapter) -> Ten
     return ids
 
 
-def has_pixels(inputs: Mapping[str, Any]) -> bool:
-    """Whether pictures come along. Placeholder ids alone say nothing: a model may generate one."""
-    return any(inputs.get(name) is not None for name in ("pixel_values", "pixel_values_images"))
+def has_pixels(inputs: Mapping[str, Any], modality: Modality | None = None) -> bool:
+    """Whether pictures come along, of any modality or this one. Ids alone say nothing: a model may generate them."""
+    return any(
+        inputs.get(name) is not None for kind, names in PIXELS.items() if modality in (None, kind) for name in names
+    )

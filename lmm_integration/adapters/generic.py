@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from lmm_integration.adapters.layout import Layout
 
+if TYPE_CHECKING:
+    from lmm_integration.units import Kept
+
+Modality = Literal["image", "video"]
 Newline = Literal["none", "row", "all", "candidate"]
 
 
@@ -22,6 +27,7 @@ class Adapter:
     """
 
     newline: Newline = "none"  # what happens to newline tokens, see `LlavaNext`
+    modalities: ClassVar[tuple[Modality, ...]] = ("image",)  # what the family is served with
     rotary_axes: ClassVar[int] = 1  # more where a visual token has a place in the picture, see `Qwen2_5VL`
 
     def check(self, model: Any) -> None:
@@ -37,25 +43,43 @@ class Adapter:
         if hasattr(base, "get_rope_index") and self.rotary_axes == 1:
             raise TypeError(f"{name} places its tokens by multimodal rotary positions, which only an own adapter keeps")
 
-    def placeholder(self, model: Any) -> int:
+    def placeholder(self, model: Any, modality: Modality = "image") -> int:
         """The token id that stands for one visual token."""
-        token: int = self._placeholder(model)
+        token: int = self._placeholder(model, modality)
         return token
 
+    def placeholders(self, model: Any) -> list[int]:
+        """Those of all modalities."""
+        return [self.placeholder(model, modality) for modality in self.modalities]
+
     @staticmethod
-    def _placeholder(model: Any) -> Any:
+    def _placeholder(model: Any, modality: Modality = "image") -> Any:
         config = getattr(model, "config", None)
-        return getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        return getattr(config, f"{modality}_token_id", getattr(config, f"{modality}_token_index", None))
 
     def vision_inputs(self, model: Any) -> tuple[str, ...]:
         """Names of the inputs that the vision tower consumes."""
-        names = inspect.signature(model.base_model.get_image_features).parameters
-        return tuple(name for name in names if name != "kwargs")
+        names = (name for modality in self.modalities for name in _arguments(model, modality))
+        return tuple(dict.fromkeys(names))
 
-    def encode(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+    def encode(self, model: Any, inputs: Mapping[str, Any], modality: Modality = "image") -> Any:
         """The tower's output with the projected tokens as `pooler_output`, as `generate` itself computes it."""
-        given = {name: inputs[name] for name in self.vision_inputs(model) if inputs.get(name) is not None}
-        return model.base_model.get_image_features(**given, return_dict=True)
+        given = {name: inputs[name] for name in _arguments(model, modality) if inputs.get(name) is not None}
+        return getattr(model.base_model, f"get_{modality}_features")(**given, return_dict=True)
+
+    def packed(self, model: Any, output: Any, kept: list[Kept]) -> Any:
+        """What the model is handed in place of the tower's `output`, for the pictures of one modality."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        features: Any = [picture.features for picture in kept if len(picture.indices)]
+        if isinstance(output.pooler_output, Tensor):
+            if len({len(picture) for picture in features}) > 1:
+                counts = [len(picture.indices) for picture in kept]
+                raise ValueError(
+                    f"{type(model).__name__} takes equally many tokens for every picture only, got {counts}"
+                )
+            features = torch.stack(features)
+        return BaseModelOutputWithPooling(pooler_output=features)
 
     def positions(self, model: Any, inputs: Mapping[str, Any]) -> Tensor | None:
         """(1 + rotary_axes, B, L) positions of the whole prompt where they say more than its order, else None."""
@@ -63,6 +87,10 @@ class Adapter:
 
     def layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
         """Per image, where its tokens come from."""
+        return [Layout.plain(len(tokens), None) for tokens in features]
+
+    def video_layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
+        """Per video, where its tokens come from; a crop is a frame."""
         return [Layout.plain(len(tokens), None) for tokens in features]
 
     def crops(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[int]:
@@ -80,3 +108,9 @@ class Adapter:
     def patches(self, model: Any, inputs: Mapping[str, Any], output: Any) -> Tensor:
         """(crops, patches, d_v) states that the projector was given; TypeError where the family is not known."""
         raise TypeError(f"{type(model).__name__}: no adapter knows which patches of its vision tower became tokens")
+
+
+def _arguments(model: Any, modality: Modality) -> list[str]:
+    """Of the function that encodes a modality."""
+    names = inspect.signature(getattr(model.base_model, f"get_{modality}_features")).parameters
+    return [name for name in names if name != "kwargs"]

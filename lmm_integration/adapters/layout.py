@@ -32,6 +32,16 @@ class Layout:
         """One crop, no newlines."""
         return cls(torch.arange(n), torch.zeros(n, dtype=torch.int64), torch.full((n,), -1), (grid,))
 
+    @classmethod
+    def frames(cls, n: int, grid: tuple[int, int], newline: bool) -> Layout:
+        """A video of n tokens: frames of this raster one after another, and perhaps a newline at the end."""
+        size = grid[0] * grid[1]
+        tokens = torch.arange(n)
+        crop = tokens // size
+        if newline:
+            crop[-1] = tokens[-1] = -1
+        return cls(tokens, crop, torch.full((n,), -1), (grid,) * (n // size))
+
     @property
     def newline(self) -> Tensor:
         """(n,) bool."""

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from lmm_integration.adapters.generic import Modality
 from lmm_integration.adapters.layout import Layout
 from lmm_integration.adapters.llava_next import LlavaNext
 
 
 @dataclass(frozen=True)
 class LlavaOnevision(LlavaNext):
-    """The images of the LLaVA-OneVision class of transformers; `newline` as in `LlavaNext`.
+    """The images and videos of the LLaVA-OneVision class of transformers; `newline` as in `LlavaNext`.
 
     Beyond nine tiles the model shrinks the joined tiles by bilinear interpolation. A token made that way counts, for
     methods that read the vision tower, as the patch nearest to its centre. Several images in a sample are one tile each,
-    with a newline at the end.
+    with a newline at the end. A video is pooled to half the raster in both directions and has a newline at its end.
     """
+
+    modalities: ClassVar[tuple[Modality, ...]] = ("image", "video")
 
     def layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
         """Let the model's own packing carry the coordinates of every patch, and read where they went."""
@@ -35,6 +39,12 @@ class LlavaOnevision(LlavaNext):
             vision_aspect_ratio=inputs.get("vision_aspect_ratio") or model.config.vision_aspect_ratio,
         )
         return [_layout(part, shape, side) for part, shape in zip(packed, shapes, strict=True)]
+
+    def video_layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
+        """Frames of half the raster, then the newline."""
+        vision = model.config.vision_config
+        side = math.ceil(vision.image_size // vision.patch_size / 2)
+        return [Layout.frames(len(tokens), (side, side), newline=True) for tokens in features]
 
     def crops(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[int]:
         """The view of the whole, and the tiles where the picture is alone in its sample."""

@@ -1,11 +1,11 @@
-"""LLaVA-OneVision and Qwen2.5-VL: tiny random models of the real classes, images of several sizes, ragged batches."""
+"""LLaVA-OneVision, Qwen2.5-VL and Qwen3-VL: tiny random models of the real classes, images of several sizes, ragged batches."""
 
 import pytest
 
 torch = pytest.importorskip("torch")
 hf = pytest.importorskip("transformers")
 
-from lmm_integration import IWP, DivPrune, FastV, prune, prune_inputs  # noqa: E402
+from lmm_integration import IWP, ClsAttention, DivPrune, FastV, prune, prune_inputs  # noqa: E402
 from lmm_integration.adapters import LlavaOnevision, Qwen2_5VL, adapter_for  # noqa: E402
 
 IMAGE, VIDEO, PAD, VOCABULARY = 95, 96, 0, 100
@@ -72,10 +72,37 @@ def qwen():
     return hf.Qwen2_5_VLForConditionalGeneration(config)
 
 
+def qwen3():
+    config = hf.Qwen3VLConfig(
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+        vision_start_token_id=97,
+        vision_end_token_id=98,
+        text_config={
+            **LANGUAGE,
+            "head_dim": 8,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_heads": 4,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "out_hidden_size": 32,
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+        },
+    )
+    return hf.Qwen3VLForConditionalGeneration(config)
+
+
 @pytest.fixture(scope="module")
 def models():
     found = {}
-    for name, build in (("onevision", onevision), ("qwen", qwen)):
+    for name, build in (("onevision", onevision), ("qwen", qwen), ("qwen3", qwen3)):
         torch.manual_seed(0)
         model = build().eval()
         model.generation_config.pad_token_id = PAD
@@ -135,11 +162,11 @@ def tensors(name, rows, given):
     width = max(map(len, rows))
     ids = torch.tensor([[PAD] * (width - len(row)) + row for row in rows])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-    kinds = {"mm_token_type_ids": (ids == IMAGE).int()} if name == "qwen" else {}
+    kinds = {"mm_token_type_ids": (ids == IMAGE).int()} if name.startswith("qwen") else {}
     return {"input_ids": ids, "attention_mask": mask, **kinds, **given}
 
 
-FAMILIES = ("onevision", "qwen")
+FAMILIES = ("onevision", "qwen", "qwen3")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -176,14 +203,21 @@ def test_pruned_logits_are_those_of_a_run_on_embeddings(models, name):
     (kept,) = pruning.last_indices
     pixels = {k: v for k, v in inputs.items() if k not in ("input_ids", "attention_mask", "mm_token_type_ids")}
     with torch.no_grad():
-        (features,) = model.model.get_image_features(**pixels, return_dict=True).pooler_output
+        encoded = model.model.get_image_features(**pixels, return_dict=True)
+        (features,) = encoded.pooler_output
         places = (inputs["input_ids"][0] == IMAGE).nonzero().flatten()
         stays = torch.ones(inputs["input_ids"].shape[1], dtype=torch.bool)
         stays[places] = False
         stays[places[kept]] = True
         embedded = model.get_input_embeddings()(inputs["input_ids"]).clone()
         embedded[0, places] = features
-        if name == "qwen":
+        deeper = {}
+        if name == "qwen3":
+            deeper = {
+                "visual_pos_masks": (inputs["input_ids"] == IMAGE)[:, stays],
+                "deepstack_visual_embeds": [part[kept] for (part,) in encoded.deepstack_features],
+            }
+        if name != "onevision":
             positions, _ = model.model.get_rope_index(
                 inputs["input_ids"], inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
             )
@@ -192,7 +226,7 @@ def test_pruned_logits_are_those_of_a_run_on_embeddings(models, name):
             positions = torch.arange(int(stays.sum()))[None]
         mask = torch.ones(1, int(stays.sum()), dtype=torch.long)
         out = model.model.language_model(
-            inputs_embeds=embedded[:, stays], attention_mask=mask, position_ids=positions
+            inputs_embeds=embedded[:, stays], attention_mask=mask, position_ids=positions, **deeper
         ).last_hidden_state
         expected = model.lm_head(out)
         found = model(**prune_inputs(model, inputs, DivPrune(), keep=6)).logits
@@ -318,7 +352,7 @@ def test_onevision_newline_policies(models, newline):
 
 
 @pytest.mark.parametrize("pruner", [FastV(layer=1, budget="final"), IWP(layer=2)], ids=lambda pruner: pruner.title)
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ["onevision", "qwen"])
 def test_decoder_layers_of_both_families_are_pruned(models, name, pruner):
     """All kept is the unpruned model; a row of a ragged batch decodes as it does alone, with and without a cache."""
     model = models[name]
@@ -335,3 +369,159 @@ def test_decoder_layers_of_both_families_are_pruned(models, name, pruner):
     assert torch.equal(cached, uncached)
     assert kept == [4, 4, 4]
     assert torch.equal(cached[:2, -4:], torch.stack(rows))
+
+
+def test_layers_that_are_given_more_pictures_are_left_alone(models):
+    """Qwen3-VL adds features of the tower behind its first layers, place by place."""
+    with pytest.raises(TypeError, match="adds pictures to its states between layers"):
+        prune(models["qwen3"], FastV(), keep=4)
+
+
+def next_video():
+    config = hf.LlavaNextVideoConfig(
+        vision_config=hf.CLIPVisionConfig(**VISION),
+        text_config=hf.LlamaConfig(**LANGUAGE),
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+        image_grid_pinpoints=[[56, 112], [112, 56], [112, 112]],
+        spatial_pool_mode="average",
+        spatial_pool_stride=2,
+        vision_feature_layer=-1,
+    )
+    return hf.LlavaNextVideoForConditionalGeneration(config)
+
+
+@pytest.fixture(scope="module")
+def video_models(models):
+    torch.manual_seed(0)
+    model = next_video().eval()
+    model.generation_config.pad_token_id = PAD
+    model.generation_config.eos_token_id = None
+    model.generation_config.suppress_tokens = [IMAGE, VIDEO]
+    return {"onevision": models["onevision"], "next_video": model}
+
+
+FRAMES = 3
+VIDEO_TOKENS = {"onevision": 4 * FRAMES + 1, "next_video": 4 * FRAMES}
+
+
+def video_batch(name, images=0):
+    """Two rows of one video each, the first one with an image in front of it where asked."""
+    generator = torch.Generator().manual_seed(2)
+    inputs = {"pixel_values_videos": torch.randn(2, FRAMES, 3, 56, 56, generator=generator)}
+    picture = []
+    if images:
+        inputs["pixel_values"] = torch.randn(1, 5, 3, 56, 56, generator=generator)
+        inputs["image_sizes"] = torch.tensor([[90, 100]])
+        picture = [IMAGE] * 88  # the view of the whole, and four tiles with a newline after each of eight lines
+    clip = [VIDEO] * VIDEO_TOKENS[name]
+    return tensors(name, [[1, 5, *picture, 6, *clip, 7, 8], [1, *clip, 9, 10, 11]], inputs)
+
+
+@pytest.mark.parametrize("name", ["onevision", "next_video"])
+def test_videos_whole_are_the_unpruned_model(video_models, name):
+    model, inputs = video_models[name], video_batch(name)
+    with torch.no_grad():
+        plain = model(**inputs).logits
+        assert torch.equal(plain, model(**prune_inputs(model, inputs, DivPrune(), keep=1.0)).logits)
+
+
+@pytest.mark.parametrize("name", ["onevision", "next_video"])
+def test_videos_are_pruned_as_on_embeddings(video_models, name):
+    model = video_models[name]
+    inputs = video_batch(name)
+    with prune(model, DivPrune(), keep=5) as pruning, torch.no_grad():
+        found = model(**inputs).logits
+    assert pruning.stats.tokens == ((VIDEO_TOKENS[name], 5),) * 2
+    with torch.no_grad():
+        features = model.model.get_video_features(inputs["pixel_values_videos"], return_dict=True).pooler_output
+        for row in range(2):
+            ids = inputs["input_ids"][row][inputs["attention_mask"][row].bool()]
+            places = (ids == VIDEO).nonzero().flatten()
+            stays = ids != VIDEO
+            stays[places[pruning.last_indices[row]]] = True
+            embedded = model.get_input_embeddings()(ids).clone()
+            embedded[places] = features[row]
+            states = model.model.language_model(inputs_embeds=embedded[None, stays]).last_hidden_state
+            last = model.lm_head(states)[0, -1]
+            torch.testing.assert_close(found[row, -1], last, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("scope", ["image", "crop"])
+@pytest.mark.parametrize("name", ["onevision", "next_video"])
+def test_images_and_videos_together(video_models, name, scope):
+    """Each keeps its own placeholders; a crop of a video is a frame; cached decoding is uncached decoding."""
+    model, inputs = video_models[name], video_batch(name, images=1)
+    with torch.no_grad():
+        (image,) = model.model.get_image_features(
+            inputs["pixel_values"], inputs["image_sizes"], return_dict=True
+        ).pooler_output
+    assert len(image) == int((inputs["input_ids"] == IMAGE).sum())
+    keep = {"image": 6, "crop": 2}[scope]
+    short = prune_inputs(model, inputs, DivPrune(), keep=keep, budget_scope=scope)
+    videos = (short["input_ids"] == VIDEO).sum(1).tolist()
+    assert videos == ([6, 6] if scope == "image" else [2 * FRAMES] * 2)
+    with prune(model, DivPrune(), keep=keep, budget_scope=scope):
+        cached, uncached = (
+            model.generate(**inputs, max_new_tokens=4, do_sample=False, use_cache=use) for use in (True, False)
+        )
+    assert torch.equal(cached, uncached)
+
+
+class Places:
+    """The tokens that a function of n and m names."""
+
+    def __init__(self, places):
+        self.places = places
+
+    def select(self, tokens, k):
+        return [self.places(n, m) for n, m in zip(tokens.sizes, k, strict=True)]
+
+
+@pytest.mark.parametrize("name", ["onevision", "next_video"])
+def test_one_budget_for_an_image_and_a_video(video_models, name):
+    """Tensors of videos cannot be ragged; a picture of which nothing is kept goes."""
+    model, inputs = video_models[name], video_batch(name, images=1)
+    with pytest.raises(ValueError, match=r"equally many tokens for every picture only, got"):
+        prune_inputs(
+            model, inputs, Places(lambda n, m: torch.linspace(0, n - 1, m).long()), keep=8, budget_scope="sample"
+        )
+    short = prune_inputs(model, inputs, Places(lambda n, m: torch.arange(n - m, n)), keep=6, budget_scope="sample")
+    assert list(short["mm_encoder_outputs"]) == ["video"]
+    assert (short["input_ids"] == IMAGE).sum() == 0
+    with torch.no_grad():
+        assert torch.isfinite(model(**short).logits).all()
+
+
+@pytest.mark.parametrize("name", ["onevision", "next_video"])
+def test_video_tokens_are_those_of_their_frames(video_models, name):
+    """Another first frame changes its tokens alone: the layout says which these are."""
+    model, inputs = video_models[name], video_batch(name)
+    adapter = adapter_for(model)
+    other = inputs["pixel_values_videos"].clone()
+    other[:, 0] += 1.0
+    with torch.no_grad():
+        a, b = (
+            adapter.encode(model, {"pixel_values_videos": pixels}, "video").pooler_output
+            for pixels in (inputs["pixel_values_videos"], other)
+        )
+    (layout, _) = adapter.video_layout(model, inputs, list(a))
+    changed = (a[0] != b[0]).any(-1)
+    assert torch.equal(changed, layout.crop == 0)
+    assert layout.grid == ((2, 2),) * FRAMES
+    assert int(layout.newline.sum()) == (name == "onevision")
+
+
+def test_methods_that_read_the_tower_take_images_only(video_models):
+    inputs = video_batch("next_video")
+    with pytest.raises(ValueError, match="take images, and these are videos"):
+        prune_inputs(video_models["next_video"], inputs, ClsAttention(), keep=4)
+
+
+@pytest.mark.parametrize("name", ["onevision", "next_video"])
+def test_decoder_layers_are_pruned_of_videos(video_models, name):
+    model, inputs = video_models[name], video_batch(name)
+    with prune(model, FastV(layer=1, budget="final"), keep=4), torch.no_grad():
+        cache = model(**inputs, use_cache=True).past_key_values
+    full = inputs["input_ids"].shape[1]
+    assert [cache.get_seq_length(layer) for layer in range(3)] == [full, *[full - VIDEO_TOKENS[name] + 4] * 2]

@@ -79,13 +79,13 @@ def test_ragged_budgets_are_refused_where_features_are_one_tensor(tiny):
     model = tiny.model("llava")
 
     class OneTensor(Llava):
-        def encode(self, model, inputs):
-            output = super().encode(model, inputs)
+        def encode(self, model, inputs, modality="image"):
+            output = super().encode(model, inputs, modality)
             output.pooler_output = torch.stack(list(output.pooler_output))
             return output
 
     inputs = tiny.batch(model, (2,))
     new = prune_inputs(model, inputs, DivPrune(), keep=4, adapter=OneTensor())
     assert new["mm_encoder_outputs"]["image"].pooler_output.shape == (2, 4, 32)
-    with pytest.raises(ValueError, match="equally many tokens for every image"):
+    with pytest.raises(ValueError, match="equally many tokens for every picture"):
         prune_inputs(model, inputs, DivPrune(), keep=5, adapter=OneTensor(), budget_scope="sample")

@@ -281,7 +281,7 @@ BAD = {
     "no image": ({"pixel_values": None}, {}, "no image"),
     "no prompt": ({"input_ids": None}, {}, "input_ids of shape"),
     "encoded": ({"mm_encoder_outputs": {}}, {}, "pruned or encoded already"),
-    "video": ({"pixel_values_videos": 1}, {}, "only images can be pruned"),
+    "video": ({"pixel_values_videos": 1}, {}, "only images of LlavaForConditionalGeneration can be pruned"),
     "embeddings": ({"inputs_embeds": 1}, {}, "inputs_embeds"),
     "positions": ({"position_ids": torch.zeros(1, 1)}, {}, "position_policy='repack' would discard"),
     "mask": ({"attention_mask": torch.ones(1, 3)}, {}, "attention_mask must have the shape"),
