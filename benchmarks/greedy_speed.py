@@ -2,6 +2,7 @@
 
     --only PATTERN   cases whose name matches (fnmatch), measured again; see `benchmarks.greedy_cases`, or "first call"
     --seconds S      for each pair of ours and a peer (1)
+    --cores KIND     "one core" or "all cores" (both)
     --busy           say in the results that other work was on the machine
     --table          write the table from the results there are, measure nothing
 
@@ -23,6 +24,8 @@ from fnmatch import fnmatch
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from benchmarks.greedy_cases import ALL, ONE, cases
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "greedy_speed.json"
@@ -90,7 +93,6 @@ def save_results(data: dict[str, Any]) -> None:
 
 def measure_all(cores: str, only: str, seconds: float, busy: bool, again: bool) -> int:
     """The cases of one kind of process; 1 when one of ours was wrong."""
-    from benchmarks.greedy_cases import cases
     from benchmarks.greedy_measure import measure
 
     now, wrong = session(busy), 0
@@ -116,11 +118,9 @@ def measure_all(cores: str, only: str, seconds: float, busy: bool, again: bool) 
 
 def in_child(cores: str, arguments: Sequence[str]) -> int:
     """Measure in a process whose libraries see one core, or all, from their first breath."""
-    from benchmarks.greedy_cases import ONE
-
     count = "1" if cores == ONE else str(len(os.sched_getaffinity(0)))
     settings = os.environ | dict.fromkeys(THREADS, count)
-    command = [sys.executable, "-m", "benchmarks.greedy_speed", "--cores", cores, *arguments]
+    command = [sys.executable, "-m", "benchmarks.greedy_speed", "--child", cores, *arguments]
     return subprocess.run(command, cwd=ROOT, env=settings, check=False).returncode
 
 
@@ -139,24 +139,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=1.0, help="for each pair of ours and a peer")
     parser.add_argument("--busy", action="store_true", help="other work is on the machine")
     parser.add_argument("--table", action="store_true", help="write the table only")
-    parser.add_argument("--cores", help=argparse.SUPPRESS)
+    parser.add_argument("--cores", choices=[ONE, ALL], help="one kind of process only")
+    parser.add_argument("--child", help=argparse.SUPPRESS)  # the process that measures, started by `in_child`
     options = parser.parse_args(argv)
-    if options.cores:
-        from benchmarks.greedy_cases import ONE
-
-        if options.cores == ONE:
+    if options.child:
+        if options.child == ONE:
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        return measure_all(options.cores, options.only, options.seconds, options.busy, options.only != "*")
+        return measure_all(options.child, options.only, options.seconds, options.busy, options.only != "*")
     write_table()
     wrong = 0
     if not options.table:
         if subprocess.run([sys.executable, "-m", "pytest", "-q", *GATE], cwd=ROOT, check=False).returncode:
             print("the gate is red: nothing is measured", file=sys.stderr)
             return 1
-        from benchmarks.greedy_cases import ALL, ONE
-
         arguments = ["--only", options.only, "--seconds", str(options.seconds), *(["--busy"] if options.busy else [])]
-        wrong = max(in_child(cores, arguments) for cores in (ONE, ALL))
+        wrong = max(in_child(cores, arguments) for cores in ([options.cores] if options.cores else [ONE, ALL]))
         if fnmatch("first call", options.only):
             from benchmarks.first_call import first_calls
 
