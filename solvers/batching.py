@@ -196,11 +196,9 @@ class Batch:
         `pick` returns `sample.k` distinct tokens and lets other threads run. Numba is asked for a number only, its
         thread pool is not used, for not every one of them may be entered by two threads at once.
         """
-        import numba  # late: the naive doors need none
-
         samples = self.samples()
         chosen = np.full((len(self.k), self.width), -1, dtype=np.int64)
-        threads = min(len(samples), numba.get_num_threads()) if len(samples) > 1 else 1  # asking starts numba's pool
+        threads = min(len(samples), _threads()) if len(samples) > 1 else 1
         if threads > 1:
             with ThreadPoolExecutor(threads) as pool:
                 picks = list(pool.map(pick, samples))
@@ -209,6 +207,21 @@ class Batch:
         for sample, picked in zip(samples, picks, strict=True):
             chosen[sample.index, : sample.k] = picked
         return chosen[0] if self.single else chosen
+
+
+def _threads() -> int:
+    """How many threads numba may use here.
+
+    `numba.get_num_threads` starts numba's pool, which sets the number of OpenMP threads of the whole process, torch's
+    too. While there is no pool nobody can have limited it, and the configuration is the answer.
+    """
+    import numba  # late: the naive doors need none
+
+    try:
+        numba.threading_layer()  # type: ignore[attr-defined]
+    except ValueError:
+        return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    return int(numba.get_num_threads())
 
 
 def _as_mask(valid: Any, shape: tuple[int, ...]) -> Bool:

@@ -1,5 +1,8 @@
 """The compiled raw doors against the naive ones."""
 
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -415,3 +418,17 @@ def test_problems_given_by_a_matrix():
         assert 0 <= mine.compile_seconds < 300
         assert list(mine.indices) == list(expected.indices)
         assert mine.stats == expected.stats
+
+
+def test_a_batch_leaves_the_threads_of_others_alone():
+    """Starting numba's pool would change how many OpenMP threads torch uses, and with them the bits of its products."""
+    pytest.importorskip("torch")
+    code = (
+        "import numpy as np, torch, numba\n"
+        "from solvers.farthest_first.cpu import farthest_first\n"
+        "torch.set_num_threads(1)\n"
+        "farthest_first(np.random.default_rng(0).normal(size=(3, 40, 8)), 5)\n"
+        "assert torch.get_num_threads() == 1\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
