@@ -16,7 +16,7 @@ import numpy as np
 from solvers.lazy.compiled import kernel
 from solvers.lazy.cosines import nearest
 from solvers.lazy.queue import block_maxima, highest, lower
-from solvers.lazy.sketch import bytes_1x1, intervals, spread
+from solvers.lazy.sketch import bytes_1x1, interval, intervals
 
 
 @kernel
@@ -25,7 +25,6 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
 
     Time O(n^2 d) at worst, memory O(n) beside the sketch.
     """
-    Q, scales, offsets, errors = sketched
     number = X.dtype.type
     tokens = np.flatnonzero(live)
     m = len(tokens)
@@ -34,8 +33,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
     for step in (1, grid):
         for a in range(m - step):
             i, j = tokens[a], tokens[a + step]
-            product = bytes_1x1(Q, (i,), (j,))[0] - offsets[j]
-            least = scales[i] * scales[j] * number(product) - spread(errors, i, j)
+            least, _ = interval(sketched, i, j, bytes_1x1(sketched[0], (i,), (j,))[0])
             score[a], score[a + step] = min(score[a], -least), min(score[a + step], -least)
     work = 0.5 * m
     top = block_maxima(score)

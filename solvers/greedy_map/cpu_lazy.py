@@ -44,7 +44,8 @@ def extend(
     t, zero = corners[block], X.dtype.type(0)
     a0, a1, a2, a3 = inverse[j[0]], inverse[j[1]], inverse[j[2]], inverse[j[3]]
     for a in range(count):
-        row, own = factor[i[a]], inverse[i[a]]
+        token = tokens[a]
+        row, own = factor[token], inverse[token]
         x0 = out[4 * a] * (own * a0) - before[4 * a]
         x1 = out[4 * a + 1] * (own * a1) - before[4 * a + 1]
         x2 = out[4 * a + 2] * (own * a2) - before[4 * a + 2]
@@ -54,12 +55,12 @@ def extend(
         e2 = t[8] * x0 + t[9] * x1 + t[10] * x2
         e3 = t[12] * x0 + t[13] * x1 + t[14] * x2 + t[15] * x3
         row[start], row[start + 1], row[start + 2], row[start + 3] = e0, e1, e2, e3
-        first, left = length[i[a]] - start, rest[i[a]]
+        first, left = length[token] - start, rest[token]
         left -= e0 * e0 if first == 0 else zero
         left -= e1 * e1 if first <= 1 < columns else zero
         left -= e2 * e2 if first <= 2 < columns else zero
         left -= e3 * e3 if first <= 3 < columns else zero
-        rest[i[a]], length[i[a]] = left, start + columns
+        rest[token], length[token] = left, start + columns
 
 
 @kernel

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from solvers.lazy.compiled import kernel
-from solvers.lazy.tiles import tile_4x4
+from solvers.lazy.groups import products
 
 CACHE = 1 << 19  # bytes of rows that stay in the second-level cache while all others pass by
 
@@ -28,6 +28,7 @@ def gram(X: Any, live: Any) -> Any:
     tokens = np.flatnonzero(live)
     m = len(tokens)
     G = np.zeros((len(X), len(X)), X.dtype)
+    out = np.empty(16, X.dtype)
     step = 4 * max(1, CACHE // (4 * X.shape[1] * X.itemsize))
     for start in range(0, m, step):
         stop = min(m, start + step)
@@ -35,11 +36,11 @@ def gram(X: Any, live: Any) -> Any:
             i = four(tokens, a)
             for b in range(max(start, a), stop, 4):
                 j = four(tokens, b)
-                products = tile_4x4(X, i, X, j, X.shape[1])
-                for p in range(4):
-                    for q in range(4):
-                        G[i[p], j[q]] = products[4 * p + q]
-                        G[j[q], i[p]] = products[4 * p + q]
+                products(X, i, 4, X, j, 4, X.shape[1], out)
+                for p in range(min(4, m - a)):
+                    for q in range(min(4, m - b)):
+                        G[tokens[a + p], tokens[b + q]] = out[4 * p + q]
+                        G[tokens[b + q], tokens[a + p]] = out[4 * p + q]
     return G
 
 

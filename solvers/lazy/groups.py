@@ -82,19 +82,19 @@ def block_of(chosen: Any, block: int, size: int) -> tuple[int, int, int, int]:
 
 @inlined
 def products(X: Any, i: Any, count: int, Y: Any, j: Any, columns: int, width: int, out: Any) -> None:
-    """Write <X[i[a]], Y[j[q]]> up to column `width` to out[4 a + q], for a < `count` and q < `columns` at least."""
+    """Write <X[i[a]], Y[j[q]]> up to column `width` to out[4 a + q], for a < `count` and q < `columns` at least.
+
+    Here as elsewhere tuples are taken apart by name: an index that varies would send them through memory.
+    """
     if count > 2 and columns == 1:
         column = tile_4x1(X, i, Y, (j[0],), width)
         out[0], out[4], out[8], out[12] = column
     elif count > 2:
         square = tile_4x4(X, i, Y, j, width)
-        for z in range(16):
-            out[z] = square[z]
+        out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = square[:8]
+        out[8], out[9], out[10], out[11], out[12], out[13], out[14], out[15] = square[8:]
     elif count == 2:
         pair = tile_2x4(X, (i[0], i[1]), Y, j, width)
-        for z in range(8):
-            out[z] = pair[z]
+        out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = pair
     else:
-        row = tile_1x4(X, (i[0],), Y, j, width)
-        for z in range(4):
-            out[z] = row[z]
+        out[0], out[1], out[2], out[3] = tile_1x4(X, (i[0],), Y, j, width)

@@ -131,7 +131,7 @@ def round_row(row: Any, scale: Any, out: Any) -> Any:
 def sketch(X: Any, live: Any, inverse: Any) -> Any:
     """(bytes (n, w), scales (n,), offsets (n,), errors (n,)) of the live rows of an (n, d) matrix with norms 1/inverse.
 
-    ``scales[i] * scales[j] * (bytes_1x4(...) - offsets[j])`` approximates the cosine of i and j up to `spread`.
+    ``scales[i] * scales[j] * (bytes_1x4(...) - offsets[j])`` approximates the cosine of i and j; see `interval`.
     """
     n, d = X.shape
     number = X.dtype.type
@@ -151,20 +151,23 @@ def sketch(X: Any, live: Any, inverse: Any) -> Any:
     return Q, scales, offsets, errors
 
 
-@kernel
-def spread(errors: Any, i: int, j: int) -> Any:
-    """How far the cosine of two rows may lie from its approximation."""
-    return errors[i] + errors[j] + errors[i] * errors[j]
+@inlined
+def interval(sketched: Any, i: int, j: int, product: int) -> tuple[Any, Any]:
+    """The ends of the cosine of rows i and j, whose bytes have that product."""
+    _, scales, offsets, errors = sketched
+    middle = scales[i] * scales[j] * scales.dtype.type(product - offsets[j])
+    width = errors[i] + errors[j] + errors[i] * errors[j]
+    return middle - width, middle + width
 
 
 @inlined
 def intervals(sketched: Any, i: int, tokens: Any, start: int, stop: int, low: Any, high: Any) -> None:
     """Write the ends of the cosines of row i and rows tokens[start:stop], at most four, to `low` and `high`."""
-    Q, scales, offsets, errors = sketched
     last = stop - 1
-    j = (tokens[start], tokens[min(start + 1, last)], tokens[min(start + 2, last)], tokens[min(start + 3, last)])
-    products = bytes_1x4(Q, (i,), j)
-    for q in range(4):
-        middle = scales[i] * scales[j[q]] * scales.dtype.type(products[q] - offsets[j[q]])
-        width = spread(errors, i, j[q])
-        low[q], high[q] = middle - width, middle + width
+    a, b = tokens[start], tokens[min(start + 1, last)]
+    c, d = tokens[min(start + 2, last)], tokens[min(start + 3, last)]
+    pa, pb, pc, pd = bytes_1x4(sketched[0], (i,), (a, b, c, d))
+    low[0], high[0] = interval(sketched, i, a, pa)
+    low[1], high[1] = interval(sketched, i, b, pb)
+    low[2], high[2] = interval(sketched, i, c, pc)
+    low[3], high[3] = interval(sketched, i, d, pd)

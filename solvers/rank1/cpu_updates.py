@@ -9,8 +9,9 @@ import numpy as np
 from solvers.batching import Array, Batch, Sample
 from solvers.lazy.compiled import kernel
 from solvers.lazy.gram import four
+from solvers.lazy.groups import products
 from solvers.lazy.rows import square
-from solvers.lazy.tiles import tile_1x1, tile_1x4, tile_4x4
+from solvers.lazy.tiles import tile_1x1, tile_1x4
 
 LEAST, MOST = 1e-30, 1e30  # of G_ii and squared norms, between which float32 loses nothing
 
@@ -66,10 +67,12 @@ def entries(K: Any, V: Any, i: int, others: Any, start: int, stop: int, out: Any
     j = (others[start], others[min(start + 1, last)], others[min(start + 2, last)], others[min(start + 3, last)])
     out[:4] = 0
     for h in range(len(K)):
-        keys = tile_1x4(K[h], (i,), K[h], j, K.shape[2])
-        values = tile_1x4(V[h], (i,), V[h], j, V.shape[2])
-        for q in range(4):
-            out[q] += keys[q] * values[q]
+        k0, k1, k2, k3 = tile_1x4(K[h], (i,), K[h], j, K.shape[2])
+        v0, v1, v2, v3 = tile_1x4(V[h], (i,), V[h], j, V.shape[2])
+        out[0] += k0 * v0
+        out[1] += k1 * v1
+        out[2] += k2 * v2
+        out[3] += k3 * v3
 
 
 @kernel
@@ -78,15 +81,17 @@ def gram_of_updates(K: Any, V: Any, live: Any) -> Any:
     tokens = np.flatnonzero(live)
     m = len(tokens)
     G = np.zeros((K.shape[1], K.shape[1]), K.dtype)
+    keys, values = np.empty(16, K.dtype), np.empty(16, K.dtype)
     for h in range(len(K)):
         for a in range(0, m, 4):
             i = four(tokens, a)
             for b in range(a, m, 4):
                 j = four(tokens, b)
-                keys, values = tile_4x4(K[h], i, K[h], j, K.shape[2]), tile_4x4(V[h], i, V[h], j, V.shape[2])
+                products(K[h], i, 4, K[h], j, 4, K.shape[2], keys)
+                products(V[h], i, 4, V[h], j, 4, V.shape[2], values)
                 for p in range(min(4, m - a)):
                     for q in range(min(4, m - b)):
-                        G[i[p], j[q]] += keys[4 * p + q] * values[4 * p + q]
+                        G[tokens[a + p], tokens[b + q]] += keys[4 * p + q] * values[4 * p + q]
     for a in range(m):
         for b in range(a):
             G[tokens[a], tokens[b]] = G[tokens[b], tokens[a]]

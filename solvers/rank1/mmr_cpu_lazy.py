@@ -32,7 +32,7 @@ def compare(
         keys[:] = total
     for a in range(count):
         for q in range(columns):
-            worst[i[a]] = max(worst[i[a]], keys[WIDE * a + q])
+            worst[tokens[a]] = max(worst[tokens[a]], keys[WIDE * a + q])
 
 
 @kernel

@@ -20,16 +20,16 @@ def redundancy(K: Any, V: Any, inverse: Any, i: int, members: Any, start: int, s
     heads, last = len(K), stop - 1
     width = -1.0 / (2.0 * math.sqrt(K.shape[2]))
     worst = 0.0
-    total = np.empty(4)
+    total, apart, products = np.empty(4), np.empty(4), np.empty(4)
     for a in range(start, stop, 4):
         j = (members[a], members[min(a + 1, last)], members[min(a + 2, last)], members[min(a + 3, last)])
         total[:] = 0
         for h in range(heads):
-            apart = distances_1x4(K[h], (i,), K[h], j, K.shape[2])
-            products = tile_1x4(V[h], (i,), V[h], j, V.shape[2])
+            apart[0], apart[1], apart[2], apart[3] = distances_1x4(K[h], (i,), K[h], j, K.shape[2])
+            products[0], products[1], products[2], products[3] = tile_1x4(V[h], (i,), V[h], j, V.shape[2])
             for q in range(4):
-                cosine = np.float64(products[q]) * inverse[h, i] * inverse[h, j[q]]
-                similarity = cosine * math.exp(np.float64(apart[q]) * width)
+                cosine = products[q] * inverse[h, i] * inverse[h, members[min(a + q, last)]]
+                similarity = cosine * math.exp(apart[q] * width)
                 total[q] += similarity * similarity
         for q in range(4):
             worst = max(worst, total[q] / heads)
