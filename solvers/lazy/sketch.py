@@ -63,9 +63,9 @@ def _bytes_tile(rows: int, columns: int) -> Any:
 def _add_products(builder: Any, total: Any, x: Any, y: Any) -> Any:
     """total + sums of four products of unsigned and signed bytes."""
     if DOT_BYTES:
-        kind = ir.FunctionType(total.type, [total.type, x.type, y.type])
+        kind = ir.FunctionType(total.type, [total.type] * 3)  # the signature that every release of LLVM takes
         dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
-        return builder.call(dot, [total, x, y])
+        return builder.call(dot, [total, builder.bitcast(x, total.type), builder.bitcast(y, total.type)])
     wide = ir.VectorType(ir.IntType(32), LANES)
     products = builder.mul(builder.zext(x, wide), builder.sext(y, wide))
     none = ir.Constant(wide, ir.Undefined)
