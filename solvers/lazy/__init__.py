@@ -6,5 +6,5 @@ to date again and again until the highest is current :cite:p:`minoux1978accelera
 bound of i is no lower, so i is looked at first, and ties go to the lowest index as in the eager loop.
 
 Every inner product in this package is summed in one order, whichever function computes it, so that equal tokens get
-equal scores and all paths of a solver make the same choice.
+equal scores and all paths of a solver see the same products.
 """
