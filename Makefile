@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 EXTRAS := torch,photos,lmm,report,docs,dev
+FLOOR := build/floor
+OLDEST := transformers==5.0.0 huggingface-hub==1.33.0 tokenizers==0.22.2
 
-.PHONY: setup demo test lint docs bench clean
+.PHONY: setup demo test test-oldest lint docs bench clean
 
 setup: $(STAMP)
 
@@ -22,6 +24,14 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
+# Pruning in front of the language model on the oldest supported transformers, laid over the environment.
+test-oldest: setup $(FLOOR)/.installed
+	PYTHONPATH=$(FLOOR) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/lmm_integration/test_handover.py
+
+$(FLOOR)/.installed: Makefile
+	$(BIN)/python -m pip install --quiet --upgrade --target $(FLOOR) $(OLDEST)
+	touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,4 +45,4 @@ bench: setup
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
 
 clean:
-	rm -rf $(VENV) docs/_build docs/_generated runs
+	rm -rf $(VENV) build docs/_build docs/_generated runs

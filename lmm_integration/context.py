@@ -16,6 +16,7 @@ from lmm_integration.adapters import Adapter, adapter_for
 from lmm_integration.budget import check_keep
 from lmm_integration.decoder.stages import Stages
 from lmm_integration.generation import caller_prompt, generation_lengths, setting
+from lmm_integration.handover import for_generate
 from lmm_integration.in_llm import LayerPruning
 from lmm_integration.layer_tokens import LayerPruner, inner_layers
 from lmm_integration.pre_llm import Pruned, requirements, run
@@ -23,6 +24,7 @@ from lmm_integration.prune_stats import PruneStats
 from lmm_integration.scene import has_pixels
 from lmm_integration.tokens import InputPruner
 from lmm_integration.units import BudgetScope
+from lmm_integration.versions import SINCE
 
 MISSING = object()
 
@@ -165,15 +167,17 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             return self._generate_inside(self._inner, generate, given)
         with torch.no_grad():
             pruned = self._prune(given)
-        ids, new = given["input_ids"], pruned.inputs
+        if "inputs_embeds" in pruned.inputs and setting(self.model, given, "prefill_chunk_size"):
+            raise ValueError(f"prefill in chunks needs transformers {SINCE} or later, which takes encoded pictures")
+        ids, new = given["input_ids"], for_generate(pruned.inputs, pruned.ids)
         if pruned.shortened is not None:
-            new.update(generation_lengths(self.model, given, ids.shape[1] - new["input_ids"].shape[1]))
+            new.update(generation_lengths(self.model, given, ids.shape[1] - pruned.ids.shape[1]))
         self._inside = True
         try:
             out = generate(**new)
         finally:
             self._inside = False
-        return caller_prompt(out, ids, new["input_ids"].shape[1])
+        return caller_prompt(out, ids, pruned.ids.shape[1])
 
     def _generate_inside(self, inner: LayerPruning, generate: Any, given: dict[str, Any]) -> Any:
         if size := setting(self.model, given, "prefill_chunk_size"):

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from lmm_integration.adapters import Adapter, adapter_for
+from lmm_integration.adapters.generic import Modality
 from lmm_integration.budget import budgets, check_keep
+from lmm_integration.handover import hand_over
 from lmm_integration.layer_tokens import refuse_inner
 from lmm_integration.question import question_ids, questions
 from lmm_integration.scene import Scene
@@ -30,6 +32,7 @@ class Pruned:
     Attributes
     ----------
     inputs : for `model(**inputs)` or `model.generate(**inputs)`.
+    ids : (B, L') the shorter prompt.
     tokens : per image (n, kept), in the order of the placeholders.
     indices : per image, the kept tokens, int64 on the CPU, in reading order.
     seconds : what the selection took, without the vision tower.
@@ -37,6 +40,7 @@ class Pruned:
     """
 
     inputs: dict[str, Any]
+    ids: Tensor
     tokens: list[tuple[int, int]]
     indices: list[Tensor]
     seconds: float
@@ -74,7 +78,8 @@ def prune_inputs(
 
     Returns
     -------
-    A new dict: `mm_encoder_outputs` in place of the pictures, every (B, L) tensor shortened (labels too), an explicit
+    A new dict: `mm_encoder_outputs` in place of the pictures (before transformers 5.18 `inputs_embeds` in place of the
+        ids, for which `generate` gives new tokens alone), every (B, L) tensor shortened (labels too), an explicit
     `attention_mask`, `position_ids` when the pruner's policy is to keep them. When nothing was dropped, the prompt is
     the caller's. Beam search expands `mm_encoder_outputs` in place: make the inputs anew for a second call.
 
@@ -130,9 +135,10 @@ def run(
             raise ValueError(f"{type(pruner).__name__}.select must give {len(parts)} choices, got {len(choices)}")
         chosen = [check_choice(c, n, m, pruner) for c, n, m in zip(choices, tokens.sizes, k, strict=True)]
     kept = per_image(parts, list(zip(chosen, choices, strict=True)), scene.layouts, scene.features, adapter.newline)
-    new, shortened = _rebuild(model, inputs, adapter, getattr(pruner, "position_policy", "repack"), scene, kept)
+    new, ids, shortened = _rebuild(model, inputs, adapter, getattr(pruner, "position_policy", "repack"), scene, kept)
     return Pruned(
         inputs=new,
+        ids=ids,
         tokens=[(len(old), len(image.indices)) for old, image in zip(scene.features, kept, strict=True)],
         indices=[image.indices for image in kept],
         seconds=seconds,
@@ -156,7 +162,7 @@ def requirements(pruner: Any) -> frozenset[str]:
 
 def _rebuild(
     model: Any, inputs: Mapping[str, Any], adapter: Adapter, policy: PositionPolicy, scene: Scene, kept: list[Kept]
-) -> tuple[dict[str, Any], Shortened | None]:
+) -> tuple[dict[str, Any], Tensor, Shortened | None]:
     consumed = adapter.vision_inputs(model)
     new = {name: value for name, value in inputs.items() if name not in consumed}
     positions = adapter.positions(model, inputs)
@@ -170,9 +176,12 @@ def _rebuild(
         new = shortened.inputs(new, 0 if pad is None else pad, policy)
     if positions is not None:
         new["position_ids"] = positions if shortened is None else shortened.multimodal_positions(positions)
-    new["mm_encoder_outputs"] = {}
+    ids = new["input_ids"]
+    encoded: dict[Modality, Any] = {}
     for modality, output in scene.outputs.items():
         pictures = [picture for picture, kind in zip(kept, scene.kinds, strict=True) if kind == modality]
         if any(len(picture.indices) for picture in pictures):
-            new["mm_encoder_outputs"][modality] = adapter.packed(model, output, pictures)
-    return new, shortened
+            encoded[modality] = adapter.packed(model, output, pictures)
+    placeholders = {modality: adapter.placeholder(model, modality) for modality in encoded}
+    new = hand_over(model, new, encoded, placeholders)
+    return new, ids, shortened

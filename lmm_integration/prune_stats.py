@@ -31,7 +31,7 @@ class PruneStats:
     @classmethod
     def of_input(cls, pruned: Pruned, columns: int, depth: int) -> PruneStats:
         """For a prompt of `columns` shortened in front of a decoder of `depth` layers."""
-        width = pruned.inputs["input_ids"].shape[1]
+        width = pruned.ids.shape[1]
         return cls(
             tokens=tuple(pruned.tokens),
             seconds=pruned.seconds,

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lmm_integration import versions
 from lmm_integration.adapters import Adapter
 from lmm_integration.adapters.generic import Modality
 from lmm_integration.adapters.layout import Layout
@@ -57,6 +58,10 @@ class Scene:
         ids = _checked_ids(model, inputs, adapter)
         asked = None if attention_layer is None else class_token_attention(adapter.tower(model), attention_layer)
         shown: list[Modality] = [modality for modality in adapter.modalities if has_pixels(inputs, modality)]
+        if "video" in shown and not versions.takes_encoded(model):
+            raise TypeError(
+                f"pruning videos needs transformers {versions.SINCE} or later, which takes encoded pictures"
+            )
         if asked is not None and "video" in shown:
             raise ValueError("methods that read the attention of the vision tower take images, and these are videos")
         with asked or nullcontext([]) as rows:

@@ -23,6 +23,7 @@ def class_token_attention(tower: nn.Module, layer: int) -> Iterator[list[Tensor]
     TypeError : a tower without a class token or without CLIP's attention layers.
     ValueError : a layer that the tower does not have.
     """
+    tower = getattr(tower, "vision_model", tower)  # one floor down in earlier versions of transformers
     layers: Any = getattr(getattr(tower, "encoder", None), "layers", None)
     embeddings: Any = getattr(tower, "embeddings", None)
     if layers is None or getattr(embeddings, "class_embedding", None) is None:

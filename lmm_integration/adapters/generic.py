@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from lmm_integration import versions
 from lmm_integration.adapters.layout import Layout
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ class Adapter:
         base = getattr(model, "base_model", None)
         if getattr(base, "get_image_features", None) is None or self._placeholder(model) is None:
             raise TypeError(f"pruning needs a model with a vision tower, and {name} has none that it can find")
-        if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
-            raise TypeError(f"{name} does not take encoded images (mm_encoder_outputs) in this version of transformers")
+        if self.rotary_axes > 1 and not versions.takes_encoded(model):
+            raise TypeError(
+                f"pruning {name} needs transformers {versions.SINCE} or later, which takes encoded pictures"
+            )
         if hasattr(base, "get_rope_index") and self.rotary_axes == 1:
             raise TypeError(f"{name} places its tokens by multimodal rotary positions, which only an own adapter keeps")
 

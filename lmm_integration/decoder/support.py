@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from lmm_integration import versions
+
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "head_dim", "scaling")
 
 
@@ -16,6 +18,10 @@ def decoder_of(model: Any, *, reads_attention: bool) -> Any:
     reads_attention : queries, keys or values of single layers are wanted too, see `LayerReader`.
     """
     name = type(model).__name__
+    if not versions.takes_encoded(model):
+        raise TypeError(
+            f"pruning inside {name} needs transformers {versions.SINCE} or later, which takes encoded pictures"
+        )
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
     layers = getattr(decoder, "layers", None)
     if decoder is None or not layers:
