@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lmm_integration import versions
-from lmm_integration.adapters.generic import Modality
+from lmm_integration.adapters.layout import Modality
 
 
 def hand_over(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lmm_integration.adapters import Adapter, adapter_for
-from lmm_integration.adapters.generic import Modality
+from lmm_integration.adapters.layout import Kept, Modality
 from lmm_integration.budget import budgets, check_keep
 from lmm_integration.handover import hand_over
 from lmm_integration.layer_tokens import refuse_inner
@@ -20,7 +20,7 @@ from lmm_integration.question import question_ids, questions
 from lmm_integration.scene import Scene
 from lmm_integration.sequence import PositionPolicy, Shortened
 from lmm_integration.tokens import InputPruner, check_choice
-from lmm_integration.units import BudgetScope, Kept, per_image, units
+from lmm_integration.units import BudgetScope, per_image, units
 
 KNOWN = frozenset({"relevance", "vision_attention", "text", "text_embeddings", "reencode"})
 

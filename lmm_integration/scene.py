@@ -12,8 +12,7 @@ from torch import Tensor
 
 from lmm_integration import versions
 from lmm_integration.adapters import Adapter
-from lmm_integration.adapters.generic import Modality
-from lmm_integration.adapters.layout import Layout
+from lmm_integration.adapters.layout import Layout, Modality
 from lmm_integration.sequence import image_places
 from lmm_integration.tokens import VisualTokens
 from lmm_integration.units import Unit, gather

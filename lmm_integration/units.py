@@ -9,8 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from lmm_integration.adapters.generic import Newline
-from lmm_integration.adapters.layout import Layout
+from lmm_integration.adapters.layout import Kept, Layout, Newline
 from lmm_integration.tokens import Choice, Merged
 
 BudgetScope = Literal["crop", "image", "sample"]
@@ -24,14 +23,6 @@ class Unit:
     image: Tensor
     token: Tensor
     grid: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is left of one image: the (new) tokens, and the old token whose place each takes, in reading order."""
-
-    features: Tensor
-    indices: Tensor
 
 
 def units(layouts: Sequence[Layout], samples: Sequence[int], scope: BudgetScope, newline: Newline) -> list[Unit]:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lmm_integration import versions
-from lmm_integration.adapters.layout import Layout
-
-if TYPE_CHECKING:
-    from lmm_integration.units import Kept
-
-Modality = Literal["image", "video"]
-Newline = Literal["none", "row", "all", "candidate"]
+from lmm_integration.adapters.layout import Kept, Layout, Modality, Newline
 
 
 class Adapter:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Modality = Literal["image", "video"]
+Newline = Literal["none", "row", "all", "candidate"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,11 @@ class Layout:
     def newline(self) -> Tensor:
         """(n,) bool."""
         return self.patch < 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of one image: the (new) tokens, and the old token whose place each takes, in reading order."""
+
+    features: Tensor
+    indices: Tensor

@@ -9,8 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from lmm_integration.adapters.generic import Newline
-from lmm_integration.adapters.layout import Layout
+from lmm_integration.adapters.layout import Layout, Newline
 from lmm_integration.adapters.llava import Llava
 
 

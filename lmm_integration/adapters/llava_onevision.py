@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lmm_integration.adapters.generic import Modality
-from lmm_integration.adapters.layout import Layout
+from lmm_integration.adapters.layout import Layout, Modality
 from lmm_integration.adapters.llava_next import LlavaNext
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lmm_integration.adapters.layout import Kept
 from lmm_integration.adapters.qwen2_5_vl import Qwen2_5VL
-from lmm_integration.units import Kept
 
 
 class Qwen3VL(Qwen2_5VL):
