@@ -6,6 +6,7 @@ import difflib
 import inspect
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -93,7 +94,8 @@ def solve(
     run = solver.load()
     _check_options(solver, run, options)
     started = time.perf_counter()
-    answer = run(problem, Request(time_limit, seed, started), **options)
+    with one_blas_thread() if solver.exact else nullcontext():
+        answer = run(problem, Request(time_limit, seed, started), **options)
     seconds = time.perf_counter() - started
     selection = selection_of(problem, solver.full_name, _bounded(problem, answer, bound), seconds)
     if refine is None or not len(selection.indices):
@@ -140,6 +142,17 @@ def find_solver(problem: Problem, method: str, backend: str = "auto", *, certify
         raise ValueError(f"method {method!r} cannot honour {what}; {', '.join(sorted({row.name for row in able}))} can")
     rows.sort(key=lambda row: (row.backend == "gpu", BACKENDS.index(row.backend)))  # gpu only where it is named
     return next((row for row in rows if not row.missing), rows[-1])
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Hold linear algebra to one thread inside the block.
+
+    A search makes many small decompositions, which more threads slow down: tenfold and more where other work runs.
+    """
+    from threadpoolctl import threadpool_limits  # late: only searches need it
+
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return limits
 
 
 def options_of(run: Any) -> list[str]:

@@ -98,3 +98,27 @@ def test_request_counts_down():
     assert Request(None).left == math.inf
     assert Request(0.0).left == 0.0
     assert 0 < Request(100.0).left <= 100.0
+
+
+def test_a_search_holds_linear_algebra_to_one_thread(monkeypatch):
+    """Many small decompositions on several threads are tenfold slower where other work runs; afterwards all is as before."""
+    from threadpoolctl import ThreadpoolController
+
+    from solvers.exact.log_det import branch_and_bound
+
+    def threads() -> set[int]:
+        return {lib["num_threads"] for lib in ThreadpoolController().select(user_api="blas").info()}
+
+    seen: list[set[int]] = []
+    plain = branch_and_bound.run
+
+    def run(problem, request, tolerance=1e-9, certify=False):
+        seen.append(threads())
+        return plain(problem, request, tolerance, certify)
+
+    monkeypatch.setattr(branch_and_bound, "run", run)
+    problem = ConditionalDPP.from_features(np.eye(4), 2)
+    before = threads()
+    solve(problem, "branch_and_bound")
+    assert seen == [{1}]
+    assert threads() == before
