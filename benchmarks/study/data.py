@@ -91,7 +91,7 @@ def condense(records: Iterable[Record]) -> None:
     for record in records:
         key = (record.instance, record.objective, record.k, record.method)
         old = latest.get(key, record)
-        if record.error is None and record.indices is not None and (old.time_limit or 0) <= (record.time_limit or 0):
+        if record.error is None and (old.time_limit or 0) <= (record.time_limit or 0):
             latest[key] = record
     fresh: dict[str, list[Record]] = {}
     for key, record in latest.items():
@@ -115,7 +115,8 @@ def _cells(instance: Instance, runs: list[Record]) -> Iterator[Cell]:
     problems = {name: instance.problem(name, 0) for name in instance.objectives}
     for run in runs:
         kept = run.indices or []
-        scores = [problems[name].value(kept) if name in problems else None for name in OBJECTIVES]
+        chosen = run.indices is not None  # else it is a record of bounds
+        scores = [problems[name].value(kept) if chosen and name in problems else None for name in OBJECTIVES]
         yield Cell(
             run.instance,
             run.objective,
@@ -123,7 +124,7 @@ def _cells(instance: Instance, runs: list[Record]) -> Iterator[Cell]:
             run.method,
             to_json(run.value),
             to_json(run.bound),
-            str(run.status),
+            run.status or "bounds",
             _seconds(run),
             packed(kept, instance.n),
             tuple(to_json(score) for score in scores),
