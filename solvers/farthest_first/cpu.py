@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 
 from mmdp import MaxMinDiversity
-from mmdp.checks import Bool, Int, as_token
+from mmdp.checks import Bool, Float, Int, as_token
 from solvers.answer import Answer, Request
 from solvers.batching import Array, Batch, Sample
 from solvers.farthest_first.cpu_lazy import lazy_traverse
-from solvers.farthest_first.cpu_matrix import isolated_in, matrix_traverse, snap
+from solvers.farthest_first.cpu_matrix import (
+    distance_traverse,
+    farthest_nearest,
+    isolated_in,
+    matrix_traverse,
+    snap,
+)
 from solvers.farthest_first.cpu_start import most_isolated
 from solvers.lazy.choice import lazy_pays
 from solvers.lazy.compiled import compile_times
@@ -82,7 +88,7 @@ def run(problem: MaxMinDiversity, request: Request, start: int | None = None) ->
         if ground.features is not None and ground.metric != "euclidean":  # cosine and chord order pairs alike
             chosen = farthest_first(ground.features, problem.k, start=first)
         else:
-            chosen = _on_matrix(-problem.distances, np.ones(problem.n, dtype=np.bool_), problem.k, first)
+            chosen = _on_distances(problem.distances, problem.k, first)
     return Answer(chosen, compile_seconds=sum(seconds))
 
 
@@ -122,9 +128,11 @@ def _traverse(X: Array, live: Bool, inverse: Array, k: int, start: int | None) -
     return chosen
 
 
-def _on_matrix(similarity: Array, live: Bool, k: int, start: int | None) -> Int:
+def _on_distances(distances: Float, k: int, start: int | None) -> Int:
+    """The first k tokens by a matrix, of which k rows are read, and the rest only where `start` is None."""
     chosen = np.empty(k, dtype=np.int64)
     if k:
-        chosen[0] = isolated_in(similarity, live) if start is None else start
-        matrix_traverse(similarity, live, chosen, 1)
+        distances = np.ascontiguousarray(distances)
+        chosen[0] = farthest_nearest(distances) if start is None else start
+        distance_traverse(distances, chosen)
     return chosen

@@ -1,4 +1,4 @@
-"""Farthest-first traversal on a whole matrix of similarities, one fused pass over a row for every step."""
+"""Farthest-first traversal on a whole matrix, one fused pass over a row for every step."""
 
 from __future__ import annotations
 
@@ -56,3 +56,38 @@ def matrix_traverse(similarity: Any, live: Any, chosen: Any, done: int) -> None:
             chosen[s] = first_equal(score, largest(score))
         score[chosen[s]] = -infinite
         fall(score, similarity[chosen[s]])
+
+
+@kernel
+def farthest_nearest(distances: Any) -> int:
+    """The lowest index of the token whose least distance to another one is largest."""
+    n = len(distances)
+    winner, best = 0, distances.dtype.type(-np.inf)
+    for i in range(n):
+        nearest = distances.dtype.type(np.inf)
+        row = distances[i]
+        for j in range(n):
+            if j != i:
+                nearest = min(nearest, row[j])
+        if nearest > best:
+            winner, best = i, nearest
+    return winner
+
+
+@kernel
+def lower(score: Any, row: Any) -> None:
+    """Lower (n,) scores to a row."""
+    for i in range(len(score)):
+        score[i] = row[i] if row[i] < score[i] else score[i]
+
+
+@kernel
+def distance_traverse(distances: Any, chosen: Any) -> None:
+    """Fill `chosen` from place 1 on, of n >= k tokens. Reads k rows: time O(n k)."""
+    infinite = distances.dtype.type(np.inf)
+    score = np.full(len(distances), infinite)
+    for s in range(len(chosen)):
+        if s:
+            chosen[s] = first_equal(score, largest(score))
+        score[chosen[s]] = -infinite
+        lower(score, distances[chosen[s]])

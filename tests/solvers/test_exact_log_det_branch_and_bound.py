@@ -196,3 +196,10 @@ def test_tolerance_is_checked(tolerance):
     problem = ConditionalDPP.from_kernel(np.eye(3), 2)
     with pytest.raises(ValueError, match="tolerance must be a finite number of nats >= 0"):
         solve(problem, "branch_and_bound", tolerance=tolerance)
+
+
+def test_a_bound_does_not_wait_for_the_search_of_a_set():
+    """At n = 576, k = 128 the swap searches alone would take the whole limit."""
+    problem = load("photo/astronaut/raw").problem("conditional-dpp", 128)
+    answer = solve(problem, "branch_and_bound", time_limit=3)
+    assert answer.gap < 100

@@ -27,6 +27,7 @@ from solvers.exact.log_det.tree_log import Trail, TreeLog
 from solvers.local_search.naive import run as local_search
 
 STARTS, STARTED = 20, 200  # kicks before the proof: at least the first number, n k over the second
+SEARCHED = 0.3  # share of the time limit that they may take, for a bound must come too
 POLISH = 50  # nodes between two swap searches from the relaxed point
 REPAIR = 1.0  # seconds for local search where greedy ends in a singular set
 PATIENCE = 1000  # kicks without success after which they become rare
@@ -152,7 +153,8 @@ class Search:
             self.complete = True
             return True
         self.L = np.require(self.problem.kernel, requirements=["C", "W"])
-        self._heuristics(deadline)
+        now = time.perf_counter()
+        self._heuristics(now + SEARCHED * (deadline - now))
         if time.perf_counter() >= deadline:
             return False
         self.F = np.ascontiguousarray(compact_factor(self.problem.factor))
