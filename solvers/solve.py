@@ -8,6 +8,7 @@ import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cache
 from typing import Any, get_args
 
 import numpy as np
@@ -149,10 +150,16 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 
     A search makes many small decompositions, which more threads slow down: tenfold and more where other work runs.
     """
-    from threadpoolctl import threadpool_limits  # late: only searches need it
-
-    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    limits: AbstractContextManager[Any] = _linear_algebra().limit(limits=1, user_api="blas")
     return limits
+
+
+@cache
+def _linear_algebra() -> Any:
+    """The libraries of numpy and scipy, which are loaded by now; looking them up takes milliseconds."""
+    from threadpoolctl import ThreadpoolController  # late: only searches need it
+
+    return ThreadpoolController()
 
 
 def options_of(run: Any) -> list[str]:
