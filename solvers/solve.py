@@ -156,7 +156,8 @@ def one_blas_thread() -> AbstractContextManager[Any]:
 
 @cache
 def _linear_algebra() -> Any:
-    """The libraries of numpy and scipy, which are loaded by now; looking them up takes milliseconds."""
+    """The libraries of numpy and scipy; looking them up takes milliseconds."""
+    import scipy.linalg  # noqa: F401 (compiled code calls its library, which must be loaded to be found)
     from threadpoolctl import ThreadpoolController  # late: only searches need it
 
     return ThreadpoolController()
