@@ -55,7 +55,7 @@ class TrimTokenatorLC(Method):
 
     title: ClassVar[str] = "TrimTokenator-LC (derived)"
     source: ClassVar[str] = "zhang2025trimtokenatorlc"
-    does: ClassVar[str] = "one budget over many images: diverse inside each, then across them and near the question"
+    does: ClassVar[str] = "derived: one budget over many images, diverse inside each, then across and near the question"
     requires: ClassVar[frozenset[str]] = frozenset({"text_embeddings"})
 
     stages: Stages = "inside_first"
