@@ -45,58 +45,37 @@ def onevision():
     return hf.LlavaOnevisionForConditionalGeneration(config)
 
 
+ROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+QWEN_IDS = {
+    "image_token_id": IMAGE,
+    "video_token_id": VIDEO,
+    "vision_start_token_id": 97,
+    "vision_end_token_id": 98,
+}
+QWEN_VISION = {
+    "depth": 2,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_heads": 4,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "out_hidden_size": 32,
+}
+
+
 def qwen():
-    config = hf.Qwen2_5_VLConfig(
-        image_token_id=IMAGE,
-        video_token_id=VIDEO,
-        vision_start_token_id=97,
-        vision_end_token_id=98,
-        text_config={
-            **LANGUAGE,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
-        },
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 4,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "out_hidden_size": 32,
-            "window_size": 112,
-            "fullatt_block_indexes": [1],
-            "tokens_per_second": 2,
-        },
+    vision = {**QWEN_VISION, "window_size": 112, "fullatt_block_indexes": [1], "tokens_per_second": 2}
+    text = {**LANGUAGE, "rope_parameters": ROPE}
+    return hf.Qwen2_5_VLForConditionalGeneration(
+        hf.Qwen2_5_VLConfig(**QWEN_IDS, text_config=text, vision_config=vision)
     )
-    return hf.Qwen2_5_VLForConditionalGeneration(config)
 
 
 def qwen3():
-    config = hf.Qwen3VLConfig(
-        image_token_id=IMAGE,
-        video_token_id=VIDEO,
-        vision_start_token_id=97,
-        vision_end_token_id=98,
-        text_config={
-            **LANGUAGE,
-            "head_dim": 8,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
-        },
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 4,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "out_hidden_size": 32,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0, 1],
-        },
-    )
-    return hf.Qwen3VLForConditionalGeneration(config)
+    vision = {**QWEN_VISION, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
+    text = {**LANGUAGE, "head_dim": 8, "rope_parameters": ROPE}
+    return hf.Qwen3VLForConditionalGeneration(hf.Qwen3VLConfig(**QWEN_IDS, text_config=text, vision_config=vision))
 
 
 @pytest.fixture(scope="module")
