@@ -1,4 +1,4 @@
-"""Iterated local search: kick the best set, climb, keep what is no worse."""
+"""Local search from a step: climb while it helps, then kick the best set, climb, keep what is no worse."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from solvers.answer import Request
 
 SHARE, LEAST = 6, 3  # a kick replaces one member in six, at least three
 MOST_KICKS = 128
+GAIN = 1e-11  # least improvement that counts, relative to the value
 
 
 def kick(subset: Int, pool: Int, rng: np.random.Generator) -> Int:
@@ -22,6 +23,18 @@ def kick(subset: Int, pool: Int, rng: np.random.Generator) -> Int:
     changed = subset.copy()
     changed[rng.permutation(len(subset))[:count]] = rng.permutation(outside)[:count]
     return changed
+
+
+def climb(problem: Problem, best_swap: Callable[[Int], Int], subset: Int, request: Request) -> Int:
+    """To a set that its best swap does not improve."""
+    current = problem.value(subset)
+    while request.left > 0:
+        swapped = best_swap(subset)
+        value = problem.value(swapped)
+        if not value > current + GAIN * abs(current):
+            break
+        subset, current = swapped, value
+    return subset
 
 
 def iterate(

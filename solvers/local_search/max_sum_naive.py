@@ -7,10 +7,8 @@ import numpy as np
 from mmdp import MaxSumDiversity
 from mmdp.checks import Int
 from solvers.answer import Request
-from solvers.local_search.iterated import iterate
+from solvers.local_search.iterated import climb, iterate
 from solvers.max_sum.naive import sum_greedy
-
-GAIN = 1e-11  # least improvement that counts, relative to the value
 
 
 class MaxSumSearch:
@@ -33,14 +31,7 @@ class MaxSumSearch:
 
     def climb(self, subset: Int, request: Request) -> Int:
         """To a set that no swap improves."""
-        current = self.problem.value(subset)
-        while request.left > 0:
-            swapped = self._best_swap(subset)
-            value = self.problem.value(swapped)
-            if not value > current + GAIN * abs(current):
-                break
-            subset, current = swapped, value
-        return subset
+        return climb(self.problem, self._best_swap, subset, request)
 
     def _best_swap(self, subset: Int) -> Int:
         outside = np.setdiff1d(np.arange(self.problem.n), subset)
