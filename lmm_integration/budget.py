@@ -105,6 +105,20 @@ def spent(n: int, stages: Sequence[tuple[int, int]], layers: int) -> Spent:
     return Spent(counts[1] if at and at[0] == 0 else n, total / layers, counts[-1])
 
 
+def layer_counts(n: int, stages: Sequence[tuple[int, int]], layers: int) -> list[int]:
+    """How many of n visual tokens are in every decoder layer, for stages as in `spent`.
+
+    >>> layer_counts(9, [(1, 4), (3, 2)], layers=4)
+    [9, 4, 4, 2]
+    """
+    left = dict(stages)
+    counts = []
+    for layer in range(layers):
+        n = left.get(layer, n)
+        counts.append(n)
+    return counts
+
+
 def kept_from_layer(budget: int, n: int, kind: BudgetKind, *, layer: int, layers: int) -> int:
     """How many of n tokens stay from decoder layer `layer` on, for a budget of the given kind.
 

@@ -20,6 +20,8 @@ class PruneStats:
     prompt : columns of the prompt, before and after; the same for pruning inside the model.
     layer_tokens : columns of the prompt in every decoder layer, padding included; what `prefill_flops` takes.
     spent : per image, its tokens as the three kinds of budget count them; newlines included.
+    stages : per image, (layer, kept) of every stage, layer 0 for pruning in front of the decoder; what `layer_counts`
+        takes.
     """
 
     tokens: tuple[tuple[int, int], ...]
@@ -27,6 +29,7 @@ class PruneStats:
     prompt: tuple[int, int]
     layer_tokens: tuple[int, ...]
     spent: tuple[Spent, ...]
+    stages: tuple[tuple[tuple[int, int], ...], ...]
 
     @classmethod
     def of_input(cls, pruned: Pruned, columns: int, depth: int) -> PruneStats:
@@ -38,13 +41,14 @@ class PruneStats:
             prompt=(columns, width),
             layer_tokens=(width,) * depth,
             spent=tuple(spent(n, [(0, kept)], depth) for n, kept in pruned.tokens),
+            stages=tuple(((0, kept),) for _, kept in pruned.tokens),
         )
 
     @classmethod
     def of_stages(cls, stages: Stages, depth: int) -> PruneStats:
         """For tokens dropped inside it."""
         sizes = [len(image) for image in stages.scene.features]
-        left = [[(layer, len(kept[i])) for layer, kept in stages.kept.items()] for i in range(len(sizes))]
+        left = [tuple((layer, len(kept[i])) for layer, kept in stages.kept.items()) for i in range(len(sizes))]
         width = columns = stages.scene.ids.shape[1]
         lengths = []
         for layer in range(depth):
@@ -56,4 +60,5 @@ class PruneStats:
             prompt=(width, width),
             layer_tokens=tuple(lengths),
             spent=tuple(spent(n, here, depth) for n, here in zip(sizes, left, strict=True)),
+            stages=tuple(left),
         )
