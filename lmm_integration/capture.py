@@ -12,7 +12,8 @@ from torch import Tensor
 from lmm_integration.adapters import adapter_for
 from lmm_integration.ask import prompt_for, to_model
 from lmm_integration.pruners.cdpruner import CDPruner
-from lmm_integration.relevance import Relevance
+from lmm_integration.question import embedded_questions
+from lmm_integration.relevance import Relevance, WordRelevance
 from lmm_integration.scene import Scene
 from lmm_integration.seen import seen_pictures
 from lmm_integration.units import gather, units
@@ -27,7 +28,7 @@ def capture(
     *,
     name: str,
     question: str | None = None,
-    relevance: Relevance | None = None,
+    relevance: Relevance | WordRelevance | None = None,
     layer: int | None = None,
 ) -> Instance:
     """Run a picture through a model and keep what its tokens are.
@@ -60,7 +61,10 @@ def capture(
     (unit,) = units(scene.layouts, scene.samples, "image", "none")
     scaled = None
     if relevance is not None:
-        tokens = scene.tokens([unit], [question or ""], relevance, lambda: adapter.patches(model, inputs, scene.output))
+        words = embedded_questions(model, question, processor, scene.ids, adapter.placeholders(model), None)
+        tokens = scene.tokens(
+            [unit], [question or ""], relevance, lambda: adapter.patches(model, inputs, scene.output), words
+        )
         scaled = CDPruner(relevance=relevance).scaled(tokens)[0].numpy()
     keys = values = None
     if layer is not None:

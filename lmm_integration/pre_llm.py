@@ -16,7 +16,8 @@ from lmm_integration.adapters.layout import Kept, Modality
 from lmm_integration.budget import budgets, check_keep
 from lmm_integration.handover import hand_over
 from lmm_integration.layer_tokens import refuse_inner
-from lmm_integration.question import question_ids, questions
+from lmm_integration.question import embedded_questions, questions
+from lmm_integration.relevance.provider import reads_words
 from lmm_integration.scene import Scene
 from lmm_integration.sequence import PositionPolicy, Shortened
 from lmm_integration.tokens import InputPruner, check_choice
@@ -111,19 +112,16 @@ def run(
     requires = requirements(pruner)
     attention_layer = getattr(pruner, "layer", -2) if "vision_attention" in requires else None
     scene = Scene.read(model, inputs, adapter, attention_layer)
+    relevance = getattr(pruner, "relevance", None) if "relevance" in requires else None
+    by_words = relevance is not None and reads_words(relevance)
+    prompt = (text, processor, scene.ids, adapter.placeholders(model), inputs.get("attention_mask"))
     asked = None
-    if requires & {"text", "relevance"}:
-        mask = inputs.get("attention_mask")
-        asked = questions(text, processor, scene.ids, adapter.placeholders(model), mask, pruner)
-    embedded = None
-    if "text_embeddings" in requires:
-        words = question_ids(text, processor, scene.ids, adapter.placeholders(model), inputs.get("attention_mask"))
-        embed = model.get_input_embeddings()
-        embedded = [embed(row.to(scene.ids.device)).detach() for row in words]
+    if "text" in requires or (relevance is not None and not by_words):
+        asked = questions(*prompt, pruner)
+    embedded = embedded_questions(model, *prompt) if by_words or "text_embeddings" in requires else None
     with torch.no_grad():
         parts = units(scene.layouts, scene.samples, budget_scope, adapter.newline)
         k = budgets(keep, [len(unit.token) for unit in parts], [unit.sample for unit in parts])
-        relevance = getattr(pruner, "relevance", None) if "relevance" in requires else None
         smaller = partial(adapter.reencode, model, inputs) if "reencode" in requires else None
         tokens = scene.tokens(
             parts, asked, relevance, lambda: adapter.patches(model, inputs, scene.output), embedded, smaller
@@ -155,7 +153,8 @@ def requirements(pruner: Any) -> frozenset[str]:
         raise ValueError(f"{type(pruner).__name__} requires {sorted(unknown)}; there are {sorted(KNOWN)}")
     if "relevance" in requires and getattr(pruner, "relevance", None) is None:
         raise ValueError(
-            f"{type(pruner).__name__} needs a relevance tower: pass relevance=, for instance a ClipRelevance"
+            f"{type(pruner).__name__} needs a relevance tower: pass relevance=, a ClipRelevance or SiglipRelevance, or "
+            "an EmbeddingRelevance, which needs no tower"
         )
     return requires
 

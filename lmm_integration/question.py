@@ -57,6 +57,20 @@ def question_ids(
     return [torch.tensor(row, dtype=torch.int64) for row in rows]
 
 
+def embedded_questions(
+    model: Any,
+    text: str | Sequence[str] | None,
+    processor: Any,
+    ids: Tensor,
+    placeholders: Sequence[int],
+    mask: Tensor | None,
+) -> list[Tensor]:
+    """The question of every row as the language model reads it, (t, d); see `question_ids`."""
+    embed = model.get_input_embeddings()
+    words = question_ids(text, processor, ids, placeholders, mask)
+    return [embed(row.to(ids.device)).detach() for row in words]
+
+
 def _behind_the_images(row: Tensor, placeholders: Sequence[int], mask: Tensor | None) -> list[int]:
     places = torch.isin(row, row.new_tensor(placeholders)).nonzero().flatten()
     start = int(places[-1]) + 1 if len(places) else 0

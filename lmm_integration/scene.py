@@ -13,6 +13,7 @@ from torch import Tensor
 from lmm_integration import versions
 from lmm_integration.adapters import Adapter
 from lmm_integration.adapters.layout import Layout, Modality
+from lmm_integration.relevance.provider import reads_words
 from lmm_integration.sequence import image_places
 from lmm_integration.tokens import VisualTokens
 from lmm_integration.units import Unit, gather
@@ -110,27 +111,33 @@ class Scene:
         ----------
         units : what it chooses from.
         text : per row of the batch.
-        relevance : its provider, called with the (crops, patches, d) states of an image and the question.
+        relevance : its provider, called with the (crops, patches, d) states of an image and the question, or with the
+            tokens of a unit and the embedded words.
         patches : () -> (all crops, patches, d) states of the tower.
         text_embeddings : per row of the batch (t, d).
         reencode : (image, rows, columns) -> (rows * columns, d).
         """
+        features = [gather([image.detach() for image in self.features], unit) for unit in units]
+        words = None if text_embeddings is None else [text_embeddings[unit.sample] for unit in units]
         scores = None
-        if relevance is not None and text is not None:
+        if relevance is not None and reads_words(relevance):
+            scores = [relevance(tokens, said) for tokens, said in zip(features, words or (), strict=True)]
+        elif relevance is not None and text is not None:
             pictures = patches().detach().split(self.crops)
-            scores = [relevance(seen, text[row]).flatten() for seen, row in zip(pictures, self.samples, strict=True)]
+            seen = [relevance(states, text[row]).flatten() for states, row in zip(pictures, self.samples, strict=True)]
+            scores = self._per_token(seen, units, "relevance")
         return VisualTokens(
-            features=[gather([image.detach() for image in self.features], unit) for unit in units],
+            features=features,
             sample=[unit.sample for unit in units],
             grid=[unit.grid for unit in units],
-            relevance=None if scores is None else self._per_token(scores, units, "relevance"),
+            relevance=scores,
             vision_attention=None
             if self.attention is None
             else self._per_token(
                 [seen.flatten() for seen in self.attention.split(self.crops)], units, "vision attention"
             ),
             text=None if text is None else [text[unit.sample] for unit in units],
-            text_embeddings=None if text_embeddings is None else [text_embeddings[unit.sample] for unit in units],
+            text_embeddings=words,
             reencode=None if reencode is None else [partial(reencode, int(unit.image[0])) for unit in units],
             image=[unit.image.unique(return_inverse=True)[1] for unit in units],
         )

@@ -83,7 +83,7 @@ class InputPruner(Protocol):
 
     Optional class attributes, all read by `prune_inputs`: `requires` (frozenset of "relevance", "vision_attention",
     "text", "text_embeddings", "reencode"; default empty), `position_policy` ("repack" or "keep"), and, where
-    "relevance" is required, `relevance`, the provider of it.
+    "relevance" is required, `relevance`, the provider of it, which is given the question too.
     """
 
     def select(self, tokens: VisualTokens, k: list[int]) -> list[Choice]:

@@ -18,7 +18,9 @@ def capture(
     images: Annotated[str, typer.Option(help="Picture files or folders of them, comma-separated.")],
     out: Annotated[Path, typer.Option(help="Folder for the token files, <picture>.safetensors; made where missing.")],
     question: Annotated[str | None, typer.Option(help="What is asked beside each picture.")] = None,
-    relevance: Annotated[str | None, typer.Option(help="CLIP checkpoint; keeps the relevance to the question.")] = None,
+    relevance: Annotated[
+        str | None, typer.Option(help="CLIP or SigLIP checkpoint, or llm; keeps the relevance to the question.")
+    ] = None,
     layer: Annotated[int | None, whole("--layer", "Keeps keys and values of this decoder layer.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
     device: Annotated[str | None, typer.Option(help="By default CUDA where there is one.")] = None,
@@ -30,14 +32,14 @@ def capture(
     from lmm_integration.capture import capture as run
     from lmm_integration.capture import pictures_in
     from lmm_integration.model_files import load_model, open_picture
-    from lmm_integration.relevance import ClipRelevance
+    from lmm_integration.relevance import relevance_named
     from mmdp.instances import save_tokens
 
     files = pictures_in([Path(name) for name in names(images, "--images")])
     out.mkdir(parents=True, exist_ok=True)
     missing = [file for file in files if not (out / f"{file.stem}.safetensors").exists()]
     loaded = load_model(model, dtype=dtype, device=device) if missing else None
-    tower = ClipRelevance.from_pretrained(relevance) if relevance and missing else None
+    tower = relevance_named(relevance) if relevance and missing else None
     written = []
     for number, file in enumerate(files, start=1):
         target = out / f"{file.stem}.safetensors"

@@ -19,7 +19,9 @@ def prune(
     question: Annotated[str, typer.Option(help="What to ask about it.")],
     method: Annotated[str, typer.Option(help="A method, by its class name in any case.")] = "divprune",
     keep: Annotated[str, typer.Option(help="Tokens (64) or a share of them (0.11).")] = "64",
-    relevance: Annotated[str | None, typer.Option(help="CLIP checkpoint of methods that read relevance.")] = None,
+    relevance: Annotated[
+        str | None, typer.Option(help="For methods that read it: a CLIP or SigLIP checkpoint, or llm.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the kept patches over the picture to this PNG.")] = None,
     max_new_tokens: Annotated[int, whole("--max-new-tokens", "Length of the answers.", least=1)] = 32,
     dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",

@@ -12,7 +12,7 @@ from torch import Tensor
 from lmm_integration.pruners.backends import choose
 from lmm_integration.pruners.method import Method
 from lmm_integration.pruners.solving import check_solver, solved
-from lmm_integration.relevance import Relevance
+from lmm_integration.relevance import Relevance, WordRelevance
 from lmm_integration.tokens import Choice, VisualTokens
 from mmdp import ConditionalDPP
 from mmdp.checks import to_numpy
@@ -31,7 +31,8 @@ class CDPruner(Method):
 
     Parameters
     ----------
-    relevance : where raw relevance comes from, `ClipRelevance` for CLIP towers.
+    relevance : where raw relevance comes from: `ClipRelevance` for CLIP towers, `SiglipRelevance` for those of SigLIP,
+        `EmbeddingRelevance` for any model.
     sign : +1, -1, or None for the provider's own; -1 for patches of CLIP, as in the published code: objects named in
         the text have the *lower* cosine there.
     theta : None, the released form r; or in [0, 1), r replaced by exp(theta r / (2 (1 - theta))), as in the paper.
@@ -46,9 +47,9 @@ class CDPruner(Method):
     title: ClassVar[str] = "CDPruner"
     source: ClassVar[str] = "zhang2025cdpruner"
     does: ClassVar[str] = "determinantal diversity weighted by relevance to the question"
-    requires: ClassVar[frozenset[str]] = frozenset({"relevance", "text"})
+    requires: ClassVar[frozenset[str]] = frozenset({"relevance"})
 
-    relevance: Relevance | None = None
+    relevance: Relevance | WordRelevance | None = None
     sign: Literal[-1, 1] | None = None
     theta: float | None = None
     solver: str = "greedy"

@@ -23,7 +23,7 @@ class Method(ABC):
     ---------------------------------------------------------
     title, source : name and bib key.
     does : one line.
-    requires : what it reads beside the features: "relevance", "vision_attention", "text".
+    requires : what it reads beside the features: "relevance" to the question, "vision_attention", "text".
     budget_kind : what "64 tokens" means; `"input"`: 64 enter the language model.
     merges : it hands over new tokens, made of old ones.
     positional : it goes by the place of a token, or by chance, so that the order of the tokens matters.

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from lmm_integration.pruners import METHODS
-from lmm_integration.relevance import ClipRelevance
+from lmm_integration.relevance import relevance_named
 
 
 def method_names() -> list[str]:
@@ -24,11 +24,11 @@ def method_named(name: str, relevance: str | None = None) -> Any:
     Parameters
     ----------
     name : of `method_names`, in any case.
-    relevance : the CLIP checkpoint, an id or a folder, of methods that need one.
+    relevance : for methods that read it, see `relevance_named`.
 
     Raises
     ------
-    ValueError : no such method; a method that reads relevance without a checkpoint.
+    ValueError : no such method; a method that reads relevance, without a name for it.
     """
     found = {method.__name__.lower(): method for method in METHODS}.get(name.lower())
     if found is None:
@@ -38,6 +38,6 @@ def method_named(name: str, relevance: str | None = None) -> Any:
     if "relevance" not in found.requires:
         return found()
     if relevance is None:
-        raise ValueError(f"{name} needs a relevance tower: name a CLIP checkpoint with --relevance")
-    options: dict[str, Any] = {"relevance": ClipRelevance.from_pretrained(relevance)}
+        raise ValueError(f"{name} needs relevance: name a CLIP or SigLIP checkpoint, or llm, with --relevance")
+    options: dict[str, Any] = {"relevance": relevance_named(relevance)}
     return found(**options)

@@ -97,6 +97,21 @@ def test_relevance_is_signed_and_scaled(loaded, photos):
     assert instance.problem("conditional-dpp", 5).n == 36
 
 
+def test_relevance_of_the_models_own_words_is_kept(llava_folder, photos, loaded, tmp_path):
+    result = run(
+        *("capture", "--model", str(llava_folder), "--images", str(photos / "photo0.png"), "--out", str(tmp_path)),
+        *("--question", "what is it ?", "--relevance", "llm"),
+    )
+    assert result.exit_code == 0, result.stderr
+    instance = load(str(tmp_path / "photo0.safetensors"))
+    words = loaded.processor.tokenizer("what is it ?", add_special_tokens=False, return_tensors="pt").input_ids[0]
+    with torch.no_grad():
+        asked = loaded.model.get_input_embeddings()(words).mean(0)
+    raw = torch.nn.functional.cosine_similarity(torch.as_tensor(instance.features), asked, dim=-1)
+    scaled = (raw - raw.min()) / (raw.max() - raw.min())
+    np.testing.assert_allclose(instance.relevance, scaled.clamp(min=1e-6), atol=1e-5)
+
+
 def test_bfloat16_tokens_become_float32(llava_folder, photos):
     low = load_model(str(llava_folder), dtype="bfloat16", device="cpu")
     picture = Image.open(photos / "photo0.png").convert("RGB")

@@ -53,6 +53,14 @@ def test_the_plain_report_names_the_method(folder):
     assert lines[1].startswith("9 of them by UniformGrid")
 
 
+def test_relevance_by_the_models_own_words(folder):
+    """CDPruner without a text tower."""
+    result = run(*arguments(folder, "--method", "cdpruner", "--relevance", "llm", "--max-new-tokens", "2", "--json"))
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert (facts["method"], facts["kept"]) == ("CDPruner", 9)
+
+
 def test_keeping_everything_answers_the_same(folder):
     result = run(*arguments(folder, "--json", "--keep", "1.0", "--max-new-tokens", "5"))
     facts = json.loads(result.stdout)
@@ -83,7 +91,7 @@ def test_saved_weights_are_read(folder, tmp_path):
         ({"--image": "nowhere.png"}, "no picture at nowhere.png"),
         ({"--model": "/nowhere/at/all"}, "cannot read the model"),
         ({"--method": "divprun"}, "did you mean divprune?"),
-        ({"--method": "cdpruner"}, "needs a relevance tower"),
+        ({"--method": "cdpruner"}, "needs relevance: name a CLIP or SigLIP checkpoint, or llm"),
         ({"--out": "/nowhere/kept.png"}, "no folder"),
         ({"--dtype": "int8"}, "dtype must be"),
     ],

@@ -1,23 +1,15 @@
-"""How much a patch has to do with the question, by a text tower that shares a space with the vision tower."""
+"""Relevance by the text tower of CLIP, for models that see through its vision tower."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-
-class Relevance(Protocol):
-    """A provider of raw relevance. `sign` says which way is relevant: +1 for the higher, -1 for the lower value."""
-
-    sign: int
-
-    def __call__(self, patches: Tensor, text: str) -> Tensor:
-        """(crops, n) float32 for the (crops, n, d) tower states of one image and its question."""
-        ...
+from lmm_integration.relevance.provider import check_sign, cut
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,8 +38,7 @@ class ClipRelevance:
     def __post_init__(self) -> None:
         if not all(hasattr(self.clip, part) for part in ("text_model", "visual_projection", "vision_model")):
             raise TypeError(f"clip must be a CLIPModel with both towers, got {type(self.clip).__name__}")
-        if self.sign not in (-1, 1):
-            raise ValueError(f"sign must be 1 or -1, got {self.sign!r}")
+        check_sign(self.sign)
 
     @classmethod
     def from_pretrained(cls, name: str = "openai/clip-vit-large-patch14-336", **options: Any) -> ClipRelevance:
@@ -81,13 +72,9 @@ class ClipRelevance:
         longest = self.clip.config.text_config.max_position_embeddings
         begin, end = [self.tokenizer.bos_token_id], [self.tokenizer.eos_token_id]
         words = self.tokenizer(text, add_special_tokens=False).input_ids
-        if self.reference:
-            whole = begin + words + end
-            cut = [whole[i : i + longest] for i in range(0, len(whole), longest)]
-        else:
-            room = longest - 2
-            cut = [begin + words[i : i + room] + end for i in range(0, max(1, len(words)), room)]
-        width = longest if self.reference else max(map(len, cut))
-        ids = torch.tensor([piece + [0] * (width - len(piece)) for piece in cut])
-        mask = torch.tensor([[1] * len(piece) + [0] * (width - len(piece)) for piece in cut])
+        whole, pieces = cut(begin + words + end, longest), cut(words, longest - 2)
+        rows = whole if self.reference else [begin + piece + end for piece in pieces]
+        width = longest if self.reference else max(map(len, rows))
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
         return ids, mask
