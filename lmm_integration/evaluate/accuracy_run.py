@@ -1,0 +1,147 @@
+"""Every question asked of every cell: batch after batch, side by side, kept as it goes, gone on with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lmm_integration.evaluate.answers import FILE, Line, drop_torn_line, keys_for, read_lines, text_of
+from lmm_integration.evaluate.batches import Batch, batches
+from lmm_integration.evaluate.bench import Bench, Cell
+from lmm_integration.evaluate.task import Question, check_ids
+
+BATCH, NEW_TOKENS = 32, 16
+OnLines = Callable[[list[Line], int, int], None]
+
+
+def answer_all(
+    setup: Any,
+    questions: Sequence[Question],
+    cells: Sequence[Cell],
+    *,
+    batch: int = BATCH,
+    max_new_tokens: int = NEW_TOKENS,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    on_lines: OnLines | None = None,
+) -> list[Line]:
+    """The answers of every cell to every question, cell after cell, each in the order of the questions.
+
+    Batches are formed from the whole task and answered whole, so a run that was stopped and goes on asks what it would
+    have asked; answers that are in the file already, under the same model, options and question, are not asked again.
+
+    Parameters
+    ----------
+    setup : a `Bench`, or anything with `build()`, `fingerprint` and `described` as `Setup`; with several jobs it must be
+        hashable and picklable, and every process builds its own.
+    batch : pictures in a batch.
+    max_new_tokens : longest answer.
+    out : folder for `answers.jsonl`, a line as soon as it is known; None keeps nothing.
+    jobs : processes; 1 stays in this one.
+    on_lines : called with new lines, how many answers there are now, and how many there will be.
+
+    Raises
+    ------
+    ValueError : questions with one id, a cell without a pruner, a file that is not of answers; what `prune` raises.
+    """
+    if jobs < 1:
+        raise ValueError(f"jobs must be >= 1, got {jobs}")
+    if not questions or not cells:
+        raise ValueError("there is nothing to evaluate: name questions and methods")
+    check_ids(questions)
+    described = dict(setup.described)
+    options = {cell: f"{described.get(cell.method, cell.method)}" for cell in cells}
+    key_of = {
+        text: keys_for(questions, setup.fingerprint, text, max_new_tokens) for text in dict.fromkeys(options.values())
+    }
+    keys = {(cell, q.id): key_of[options[cell]](cell, q) for cell in cells for q in questions}
+    wanted = set(keys.values())
+    path = None if out is None else Path(out) / FILE
+    found: dict[str, Line] = {}
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drop_torn_line(path)
+        found = {line.key: line for line in read_lines(path) if line.key in wanted}
+    plan = []
+    for group in batches(questions, batch):
+        open_cells = tuple(cell for cell in cells if any(keys[cell, q.id] not in found for q in group))
+        if open_cells:
+            plan.append((group, open_cells))
+    with ExitStack() as stack:
+        log = None if path is None else stack.enter_context(path.open("a", encoding="utf-8"))
+        results = stack.enter_context(closing(_results(setup, plan, keys, max_new_tokens, jobs)))
+        for lines in results:
+            new = [line for line in lines if line.key not in found]
+            if log is not None:
+                log.write(text_of(new))
+                log.flush()
+            found.update({line.key: line for line in new})
+            if on_lines is not None:
+                on_lines(new, len(found), len(wanted))
+    return [found[keys[cell, question.id]] for cell in cells for question in questions]
+
+
+def _results(
+    setup: Any,
+    plan: list[tuple[Batch, tuple[Cell, ...]]],
+    keys: dict[tuple[Cell, str], str],
+    max_new_tokens: int,
+    jobs: int,
+) -> Iterator[list[Line]]:
+    """Lines as they come; a batch is the piece of work that a process gets, so that it runs the tower once."""
+    if jobs == 1 or len(plan) < 2:
+        bench = setup.build() if plan else None
+        for group, cells in plan:
+            yield from _answered(bench, group, cells, keys, max_new_tokens)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with parallel_config(backend="loky", n_jobs=min(jobs, len(plan)), inner_max_num_threads=threads):
+        pieces = (
+            (group, cells, {(cell, q.id): keys[cell, q.id] for cell in cells for q in group}) for group, cells in plan
+        )
+        yield from Parallel(return_as="generator_unordered")(
+            delayed(_in_a_process)(setup, threads, *piece, max_new_tokens) for piece in pieces
+        )
+
+
+def _answered(
+    bench: Bench, group: Batch, cells: Sequence[Cell], keys: dict[tuple[Cell, str], str], max_new_tokens: int
+) -> Iterator[list[Line]]:
+    from lmm_integration.evaluate.answering import BatchRun
+
+    run = BatchRun(bench, _work(bench), group, max_new_tokens)
+    for cell in cells:
+        yield run.answer(cell, lambda cell, question: keys[cell, question.id])
+
+
+def _in_a_process(
+    setup: Any,
+    threads: int,
+    group: Batch,
+    cells: Sequence[Cell],
+    keys: dict[tuple[Cell, str], str],
+    max_new_tokens: int,
+) -> list[Line]:
+    import torch
+
+    torch.set_num_threads(threads)
+    return [line for lines in _answered(_built(setup), group, cells, keys, max_new_tokens) for line in lines]
+
+
+@lru_cache(maxsize=1)
+def _built(setup: Any) -> Bench:
+    bench: Bench = setup.build()
+    return bench
+
+
+@lru_cache(maxsize=1)
+def _work(bench: Bench) -> Any:
+    from lmm_integration.evaluate.work import Work
+
+    return Work(bench)
