@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from lmm_integration.adapters import Adapter
+from lmm_integration.decoder.deepstack import add_to_what_is_left
 from lmm_integration.decoder.masks import causal_mask, real_columns
 from lmm_integration.decoder.places import Places, take
 from lmm_integration.decoder.reader import LayerReader
 from lmm_integration.decoder.stages import Stages
-from lmm_integration.decoder.support import decoder_of
+from lmm_integration.decoder.support import decoder_of, refuse_checkpointing
 from lmm_integration.layer_tokens import LayerPruner, inner_layers
 from lmm_integration.scene import Scene
 from lmm_integration.units import BudgetScope
@@ -90,12 +91,12 @@ class LayerPruning:
             hook = self._layer_hook(index)
             undo.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
         undo.callback(self.decoder.layers[-1].register_forward_hook(self._leave_layers).remove)
+        add_to_what_is_left(self.decoder, self._left, undo)
         undo.callback(self.end)
 
     def begin(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Encode the pictures of a call; returns the inputs with the encoded pictures in place of the pixels."""
-        if self.decoder.training and any(getattr(m, "gradient_checkpointing", False) for m in self.decoder.modules()):
-            raise ValueError("gradient checkpointing runs layers twice, which pruning inside the model cannot follow")
+        refuse_checkpointing(self.decoder)
         scene = Scene.read(self.model, inputs, self.adapter, None)
         self._stages = Stages(self.pruner, self.keep, self.budget_scope, self.adapter, scene, self.decoder)
         consumed = self.adapter.vision_inputs(self.model)
@@ -109,6 +110,12 @@ class LayerPruning:
         """The call is over; what was selected in it, or None when no forward call with its pictures came."""
         stages, self._stages, self._flow, self.visual = self._stages, None, None, False
         return stages if stages is not None and stages.kept else None
+
+    def _left(self) -> Places | None:
+        """What is left of a call that carries pictures, once something went."""
+        return (
+            self._flow.places if self._flow is not None and self._flow.stages is not None and self._flow.cuts else None
+        )
 
     def _enter_decoder(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = {**dict(zip(inspect.signature(module.forward).parameters, args, strict=False)), **kwargs}

@@ -30,8 +30,6 @@ def decoder_of(model: Any, *, reads_attention: bool) -> Any:
     windowed = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
     if set(getattr(config, "layer_types", None) or [windowed]) != {"full_attention"}:
         raise TypeError(f"{name} has layers that do not attend to the whole prompt, which pruning inside cannot serve")
-    if hasattr(decoder, "_deepstack_process"):
-        raise TypeError(f"{name} adds pictures to its states between layers, which pruning inside cannot serve")
     if reads_attention:
         attention: Any = getattr(layers[0], "self_attn", None)
         missing = [part for part in PROJECTIONS if not hasattr(attention, part)]
@@ -43,3 +41,9 @@ def decoder_of(model: Any, *, reads_attention: bool) -> Any:
         if norm is not None and norm.weight.numel() != attention.head_dim:
             raise TypeError(f"the attention of {name} normalises queries across heads, which cannot be read")
     return decoder
+
+
+def refuse_checkpointing(decoder: Any) -> None:
+    """ValueError where a training step would run layers a second time, without the first run's bookkeeping."""
+    if decoder.training and any(getattr(module, "gradient_checkpointing", False) for module in decoder.modules()):
+        raise ValueError("gradient checkpointing runs layers twice, which pruning inside the model cannot follow")
