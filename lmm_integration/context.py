@@ -19,6 +19,8 @@ from lmm_integration.generation import caller_prompt, generation_lengths, settin
 from lmm_integration.handover import for_generate
 from lmm_integration.in_llm import LayerPruning
 from lmm_integration.layer_tokens import LayerPruner, inner_layers
+from lmm_integration.operation_pruner import OperationPruner, prunes_operations
+from lmm_integration.operations import OperationPruning
 from lmm_integration.pre_llm import Pruned, requirements, run
 from lmm_integration.prune_stats import PruneStats
 from lmm_integration.scene import has_pixels
@@ -41,10 +43,13 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
     layer: layers before it see the whole prompt, hidden states and the cache are shorter from there on, and every token
     keeps its position. A conversation may be continued on such a cache inside the block, with the whole prompt.
 
+    A method of operations (`DOP`) has its input pruner choose `keep` tokens, which then skip the attention and the MLPs
+    of deeper layers; `stats.operations` says what every layer computed.
+
     Parameters
     ----------
     model, keep, text, processor, budget_scope, adapter : as for `prune_inputs`.
-    pruner : a pruner of the input, or one of inner layers.
+    pruner : a pruner of the input, one of inner layers, or one of operations.
     strict : raise at the end of the block when nothing was pruned in it.
 
     Attributes
@@ -64,7 +69,7 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
     def __init__(
         self,
         model: Any,
-        pruner: InputPruner | LayerPruner,
+        pruner: InputPruner | LayerPruner | OperationPruner,
         keep: int | float = 64,
         *,
         text: str | Sequence[str] | None = None,
@@ -78,10 +83,15 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         self.adapter.check(model)
         self.depth = model.config.get_text_config().num_hidden_layers
         self._inner: LayerPruning | None = None
+        self._operations: OperationPruning | None = None
+        self._reducer = cast(InputPruner, pruner)
+        if prunes_operations(pruner):
+            self._operations = OperationPruning(model, cast(OperationPruner, pruner), self.adapter)
+            self._reducer = cast(OperationPruner, pruner).reducer
         if inner_layers(pruner, self.depth):
             self._inner = LayerPruning(model, cast(LayerPruner, pruner), keep, budget_scope, self.adapter)
         else:
-            requirements(pruner)
+            requirements(self._reducer)
         self.model, self.pruner, self.keep = model, pruner, keep
         self.text, self.processor, self.budget_scope, self.strict = text, processor, budget_scope, strict
         self.stats: PruneStats | None = None
@@ -107,8 +117,9 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         self._undo.callback(self._put_back, before)
         self._undo.callback(self.model.register_forward_pre_hook(self._before_forward, with_kwargs=True).remove)
         self._undo.callback(self.model.register_forward_hook(self._after_forward, with_kwargs=True).remove)
-        if self._inner is not None:
-            self._inner.install(self._undo)
+        for hooks in (self._inner, self._operations):
+            if hooks is not None:
+                hooks.install(self._undo)
         return self
 
     def _put_back(self, before: Any) -> None:
@@ -132,20 +143,27 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             raise RuntimeError("nothing was pruned: the model was not called with an image inside the block")
 
     def _prune(self, inputs: dict[str, Any]) -> Pruned:
-        pruned = run(
+        pruned = self._shortened(inputs)
+        self.stats = PruneStats.of_input(pruned, inputs["input_ids"].shape[1], self.depth)
+        if self._operations is not None:
+            self.stats = self._operations.start(pruned, self.stats)
+        self.last_indices = pruned.indices
+        self.calls += 1
+        return pruned
+
+    def _shortened(self, inputs: dict[str, Any]) -> Pruned:
+        if self._operations is not None and self._operations.blind:
+            return self._operations.blinded(inputs)
+        return run(
             self.model,
             inputs,
-            cast(InputPruner, self.pruner),
+            self._reducer,
             self.keep,
             text=self.text,
             processor=self.processor,
             budget_scope=self.budget_scope,
             adapter=self.adapter,
         )
-        self.stats = PruneStats.of_input(pruned, inputs["input_ids"].shape[1], self.depth)
-        self.last_indices = pruned.indices
-        self.calls += 1
-        return pruned
 
     def _note(self, stages: Stages | None) -> None:
         """What happened inside the model."""
@@ -165,6 +183,9 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             return generate(*args, **kwargs)
         if self._inner is not None:
             return self._generate_inside(self._inner, generate, given)
+        hooked = self._operations is not None and self._operations.hooked
+        if hooked:
+            self._check_one_prefill(given)
         with torch.no_grad():
             pruned = self._prune(given)
         if "inputs_embeds" in pruned.inputs and setting(self.model, given, "prefill_chunk_size"):
@@ -172,18 +193,25 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         ids, new = given["input_ids"], for_generate(pruned.inputs, pruned.ids)
         if pruned.shortened is not None:
             new.update(generation_lengths(self.model, given, ids.shape[1] - pruned.ids.shape[1]))
+        if hooked:
+            new["disable_compile"] = True  # hooks must run, and layers change length
         self._inside = True
         try:
             out = generate(**new)
         finally:
             self._inside = False
+            if self._operations is not None:
+                self._operations.end()
         return caller_prompt(out, ids, pruned.ids.shape[1])
 
-    def _generate_inside(self, inner: LayerPruning, generate: Any, given: dict[str, Any]) -> Any:
+    def _check_one_prefill(self, given: dict[str, Any]) -> None:
         if size := setting(self.model, given, "prefill_chunk_size"):
             raise ValueError(
                 f"pruning inside the model reads the whole prompt at once: no prefill_chunk_size, got {size}"
             )
+
+    def _generate_inside(self, inner: LayerPruning, generate: Any, given: dict[str, Any]) -> Any:
+        self._check_one_prefill(given)
         with torch.no_grad():
             new = inner.begin(given)
         new["disable_compile"] = True  # hooks must run, and layers change length
@@ -197,8 +225,9 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         return out
 
     def _before_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._inner is not None:
-            self._inner.visual = bool(kwargs.get("mm_encoder_outputs"))
+        for hooks in (self._inner, self._operations):
+            if hooks is not None:
+                hooks.visual = bool(kwargs.get("mm_encoder_outputs"))
         if self._inside:
             return None
         names = inspect.signature(module.forward).parameters
@@ -215,6 +244,8 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
                 "return_dict=False is not served while pruning: logits could not be given back in full length"
             )
         pruned = self._prune(given)
+        if self._operations is not None:
+            self._operations.visual = True
         if pruned.shortened is not None:  # logits of single places are cut out afterwards, from the full length
             self._restore = (pruned, pruned.inputs.pop("logits_to_keep", 0))
         return (), pruned.inputs
@@ -224,6 +255,8 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             return out
         if self._inner is not None:
             self._note(self._inner.end())
+        if self._operations is not None:
+            self._operations.end()
         if self._restore is None:
             return out
         (pruned, wanted), self._restore = self._restore, None

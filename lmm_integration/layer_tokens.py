@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from lmm_integration.operation_pruner import refuse_operations
 from lmm_integration.tokens import VisualTokens
 
 READS = frozenset({"attention", "keys_values"})
@@ -89,6 +90,7 @@ def inner_layers(pruner: Any, depth: int) -> tuple[int, ...]:
 
 def refuse_inner(pruner: Any, model: Any) -> None:
     """TypeError for a pruner that works inside the language model, where only the input can be pruned."""
+    refuse_operations(pruner)
     layers = inner_layers(pruner, model.config.get_text_config().num_hidden_layers)
     if layers:
         where = f"decoder layer {layers[0]}" if len(layers) == 1 else f"decoder layers {', '.join(map(str, layers))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from lmm_integration.flops import DecoderShape
@@ -24,6 +25,27 @@ class DepthCosts(NamedTuple):
     fixed: int
     attention: int
     mlp: int
+
+
+@dataclass(frozen=True)
+class OperationStats:
+    """What the prefill of a call computed, exactly, padding included.
+
+    Attributes
+    ----------
+    depths : (D_A, D_P) as run, without MLPs that nothing reads.
+    text, visual : tokens of all rows.
+    work : per decoder layer.
+    flops : per decoder layer, all rows.
+    kv_bytes : of all layers and rows, in the model's dtype.
+    """
+
+    depths: tuple[int, int]
+    text: int
+    visual: int
+    work: tuple[LayerWork, ...]
+    flops: tuple[int, ...]
+    kv_bytes: int
 
 
 def attention_flops(shape: DecoderShape, queries: int, keys: int) -> int:
@@ -98,12 +120,9 @@ def depth_work(
     attention, mlp = depths
     work = []
     for layer in range(layers):
-        inside = layer < attention
-        queries = columns if inside else text
-        keys = columns if inside or attn_prune == "q" else text
-        if keys == text != columns:
-            places = rows * text  # the others are gone
-        else:
-            places = rows * columns if layer < mlp else text_places
-        work.append(LayerWork(rows, queries, keys, places))
+        if layer >= attention and attn_prune == "qkv":  # the others are gone
+            work.append(LayerWork(rows, text, text, rows * text))
+            continue
+        places = rows * columns if layer < mlp else text_places
+        work.append(LayerWork(rows, columns if layer < attention else text, columns, places))
     return tuple(work)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lmm_integration.budget import Spent, spent
 from lmm_integration.decoder.stages import Stages
+from lmm_integration.operation_flops import OperationStats
 from lmm_integration.pre_llm import Pruned
 
 
@@ -22,6 +23,7 @@ class PruneStats:
     spent : per image, its tokens as the three kinds of budget count them; newlines included.
     stages : per image, (layer, kept) of every stage, layer 0 for pruning in front of the decoder; what `layer_counts`
         takes.
+    operations : what every layer computed, where visual tokens skip operations; None elsewhere.
     """
 
     tokens: tuple[tuple[int, int], ...]
@@ -30,6 +32,7 @@ class PruneStats:
     layer_tokens: tuple[int, ...]
     spent: tuple[Spent, ...]
     stages: tuple[tuple[tuple[int, int], ...], ...]
+    operations: OperationStats | None = None
 
     @classmethod
     def of_input(cls, pruned: Pruned, columns: int, depth: int) -> PruneStats:

@@ -14,11 +14,15 @@ class LayerReader:
 
     Nothing of it depends on the attention kernel, and no (n, n) matrix is formed. Tensors are (B, n, d) hidden states
     in front of the layer, and (B, heads, n, d_h) queries, keys and values.
+
+    Parameters
+    ----------
+    normed : False for states that went through the norm in front of attention already.
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, *, normed: bool = True) -> None:
         self.attention = layer.self_attn
-        self.norm = layer.input_layernorm
+        self.norm = layer.input_layernorm if normed else torch.nn.Identity()
         self._rotary = sys.modules[type(self.attention).__module__].apply_rotary_pos_emb
 
     def queries(self, states: Tensor) -> Tensor:
