@@ -7,7 +7,7 @@ elements at a time, and at last singly. No step may be reordered, so a product h
 `distances_1x4` sums (X[i] - Y[j])^2 instead.
 
 A tile of one row waits for the cache, which brings one number per multiplication; a 4 x 4 tile uses each number four
-times and runs about three times as fast.
+times and runs about three times as fast. Where the sums of a tile do not fit into the registers it takes two passes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 FEATURES = llvmlite.binding.get_host_cpu_features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32
 FUSED = bool(FEATURES.get("fma")) or not any(name.startswith("sse") for name in FEATURES)
+ABREAST = 16 if VECTOR_BYTES == 64 else 8  # sums kept in registers, of which there are twice as many
 INDEX = ir.IntType(64)
 LLVM_NAMES = {"float": "f32", "double": "f64"}
 
@@ -71,36 +72,50 @@ def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return elementwise(builder, "fma", a, b, c) if FUSED else builder.fadd(builder.fmul(a, b), c)
 
 
+def _sums(
+    context: Any, builder: Any, matrix: Any, left: list[Any], right: list[Any], stop: Any, squares: bool
+) -> list[Any]:
+    """The sums of the products of every row at a pointer of `left` with every one of `right`, in one pass."""
+    scalar = context.get_data_type(matrix.dtype)
+    start = INDEX(0)
+    sums: list[Any] = []
+    for lanes in (VECTOR_BYTES * 8 // matrix.dtype.bitwidth, 4, 1):
+        kind = ir.VectorType(scalar, lanes) if lanes > 1 else scalar
+        sums = sums or [ir.Constant(kind, [0.0] * lanes)] * (len(left) * len(right))
+        if isinstance(sums[0].type, ir.VectorType):
+            sums = [halves(builder, total, builder.fadd, lanes) for total in sums]
+        places = [cgutils.alloca_once_value(builder, total) for total in sums]
+        end = builder.sub(stop, builder.srem(stop, INDEX(lanes)))
+        with cgutils.for_range_slice(builder, start, end, INDEX(lanes)) as (offset, _):
+            x = [load_vector(builder, pointer, offset, kind) for pointer in left]
+            y = [load_vector(builder, pointer, offset, kind) for pointer in right]
+            for place, total in enumerate(places):
+                a, b = x[place // len(right)], y[place % len(right)]
+                if squares:
+                    a = b = builder.fsub(a, b)
+                builder.store(_multiply_add(builder, a, b, builder.load(total)), total)
+        sums, start = [builder.load(total) for total in places], end
+    return sums
+
+
 def _tile(rows: int, columns: int, squares: bool = False) -> Any:
     """The compiled function of a tile; with `squares` of squared differences."""
 
     @intrinsic
     def tile(typingctx: Any, X: Any, I: Any, Y: Any, J: Any, width: Any) -> Any:  # noqa: E741 - rows of X and of Y
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            scalar = context.get_data_type(X.dtype)
             here = [context.cast(builder, i, I.dtype, types.intp) for i in cgutils.unpack_tuple(builder, args[1])]
             there = [context.cast(builder, j, J.dtype, types.intp) for j in cgutils.unpack_tuple(builder, args[3])]
             left = [row_pointer(context, builder, X, args[0], i)[0] for i in here]
             right = [row_pointer(context, builder, Y, args[2], j)[0] for j in there]
             stop = context.cast(builder, args[4], width, types.intp)
-            start = INDEX(0)
-            sums: list[Any] = []
-            for lanes in (VECTOR_BYTES * 8 // X.dtype.bitwidth, 4, 1):
-                kind = ir.VectorType(scalar, lanes) if lanes > 1 else scalar
-                sums = sums or [ir.Constant(kind, [0.0] * lanes)] * (rows * columns)
-                if isinstance(sums[0].type, ir.VectorType):
-                    sums = [halves(builder, total, builder.fadd, lanes) for total in sums]
-                places = [cgutils.alloca_once_value(builder, total) for total in sums]
-                end = builder.sub(stop, builder.srem(stop, INDEX(lanes)))
-                with cgutils.for_range_slice(builder, start, end, INDEX(lanes)) as (offset, _):
-                    x = [load_vector(builder, pointer, offset, kind) for pointer in left]
-                    y = [load_vector(builder, pointer, offset, kind) for pointer in right]
-                    for place, total in enumerate(places):
-                        a, b = x[place // columns], y[place % columns]
-                        if squares:
-                            a = b = builder.fsub(a, b)
-                        builder.store(_multiply_add(builder, a, b, builder.load(total)), total)
-                sums, start = [builder.load(total) for total in places], end
+            found: dict[tuple[int, int], Any] = {}
+            step = min(columns, ABREAST // rows)
+            for first in range(0, columns, step):
+                part = range(first, min(columns, first + step))
+                sums = _sums(context, builder, X, left, [right[q] for q in part], stop, squares)
+                found.update(zip(((p, q) for p in range(rows) for q in part), sums, strict=True))
+            sums = [found[p, q] for p in range(rows) for q in range(columns)]
             return context.make_tuple(builder, signature.return_type, sums)
 
         return types.UniTuple(X.dtype, rows * columns)(X, I, Y, J, width), codegen
