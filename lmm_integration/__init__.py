@@ -13,6 +13,7 @@ _WHERE = {
     "CDPruner": "lmm_integration.pruners",
     "ClipRelevance": "lmm_integration.relevance",
     "ClsAttention": "lmm_integration.pruners",
+    "DOP": "lmm_integration.pruners",
     "DecoderShape": "lmm_integration.flops",
     "DivPrune": "lmm_integration.pruners",
     "EmbeddingRelevance": "lmm_integration.relevance",
@@ -37,6 +38,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "DOP",
     "IWP",
     "AveragePool",
     "CDPruner",

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from lmm_integration.conformance.outcome import BreachError
+from lmm_integration.conformance.outcome import BreachError, NotApplicableError
 from lmm_integration.context import prune
+from lmm_integration.operation_pruner import checked_depths, prunes_operations
 
 IMAGE, PAD, SIDE, WORDS = 95, 0, 8, 100
 KEEP = 12
@@ -65,6 +66,9 @@ def prompts() -> dict[str, Tensor]:
 
 def everything_kept(pruner: Any, model: Model) -> str:
     """keep = 1.0 is the unpruned model, bit for bit."""
+    depth = model.config.text_config.num_hidden_layers
+    if prunes_operations(pruner) and checked_depths(pruner, depth) != (depth, depth):
+        raise NotApplicableError("tokens that are kept skip operations of deeper layers")
     inputs = prompts()
     with torch.no_grad():
         plain = model(**inputs).logits

@@ -4,6 +4,7 @@ from lmm_integration.pruners.average_pool import AveragePool
 from lmm_integration.pruners.cdpruner import CDPruner
 from lmm_integration.pruners.cls_attention import ClsAttention
 from lmm_integration.pruners.divprune import DivPrune
+from lmm_integration.pruners.dop import DOP
 from lmm_integration.pruners.fastv import FastV
 from lmm_integration.pruners.feature_resize import FeatureResize
 from lmm_integration.pruners.input_resize import InputResize
@@ -20,6 +21,7 @@ METHODS: tuple[type[Method], ...] = (
     IWP,
     TrimTokenator,
     TrimTokenatorLC,
+    DOP,
     FastV,
     ClsAttention,
     UniformGrid,
@@ -30,6 +32,7 @@ METHODS: tuple[type[Method], ...] = (
 )
 
 __all__ = [
+    "DOP",
     "IWP",
     "METHODS",
     "AveragePool",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmm_integration.pruners import METHODS
+from lmm_integration.pruners import DOP, METHODS
 from lmm_integration.pruners.layer_method import LayerMethod
 from lmm_integration.pruners.method import Method
 
@@ -31,4 +31,6 @@ def methods_table() -> list[dict[str, str]]:
 
 
 def _where(method: type[Method]) -> str:
+    if issubclass(method, DOP):
+        return "input, then attention in {} and MLPs in {} of {} layers".format(*method.published)
     return "decoder layer {} of {}".format(*method.published) if issubclass(method, LayerMethod) else "input"

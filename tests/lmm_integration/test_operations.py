@@ -27,16 +27,19 @@ def _no_gradients():
 
 def naive(model, inputs, depths, reading, placeholder=95):
     """(logits, text): every layer at full length in eager attention, what a visual token skips is set to zero."""
-    seen = {}
+    seen, added = {}, {}
 
     def look(module, args, kwargs):
         seen.update(kwargs, states=args[0] if args else kwargs["hidden_states"])
 
     decoder = model.get_decoder()
-    hook = decoder.layers[0].register_forward_pre_hook(look, with_kwargs=True)
+    hooks = [decoder.layers[0].register_forward_pre_hook(look, with_kwargs=True)]
+    hooks.append(decoder.register_forward_pre_hook(lambda module, args, kwargs: added.update(kwargs), with_kwargs=True))
     model(**inputs)
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
     x, rotary = seen["states"].clone(), seen["position_embeddings"]
+    features = added.get("deepstack_visual_embeds") or []  # Qwen3-VL adds them between layers
     real, visual = inputs["attention_mask"].bool(), inputs["input_ids"] == placeholder
     causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
     for index, layer in enumerate(decoder.layers):
@@ -47,6 +50,8 @@ def naive(model, inputs, depths, reading, placeholder=95):
         x = x + (h if attends else h * ~visual[..., None])
         h = layer.mlp(layer.post_attention_layernorm(x))
         x = x + (h if thinks else h * ~visual[..., None])
+        if index < len(features):
+            x[visual] += features[index]
     return model.lm_head(decoder.norm(x)), real & ~visual
 
 
@@ -363,65 +368,24 @@ def test_t12_prompts_without_pictures_pass(tiny, reading):
     assert (pruning.stats, pruning.calls) == (None, 0)
 
 
-def test_t6_m_rope_models_are_served(tiny):
-    """Qwen2.5-VL: places in the picture stay, cached is uncached, and the text answers as in the naive decoder."""
-    model, inputs = tiny_qwen()
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("name", ["onevision", "qwen", "qwen3"])
+def test_t6_other_families_and_m_rope_answer_as_in_the_naive_decoder(families, name, reading):
+    """Places in the picture stay, features that Qwen3-VL adds between layers too; cached is uncached."""
+    model = families.build(name)
+    inputs, _ = families.batch(name, model, IMAGES)
     plain = model.generate(**inputs, **GREEDY)
-    for reading in READINGS:
-        with prune(model, DOP(policy=(3, 3), attn_prune=reading), keep=1.0):
-            assert torch.equal(model.generate(**inputs, **GREEDY), plain)
-        for depths in ((2, 1), (1, 0), (0, 0)):
-            model.set_attn_implementation("sdpa")
-            with prune(model, DOP(policy=depths, attn_prune=reading), keep=1.0):
-                cached, uncached = (model.generate(**inputs, **GREEDY, use_cache=cache) for cache in (True, False))
-                found = model(**inputs).logits
-            assert torch.equal(cached, uncached)
-            model.set_attn_implementation("eager")
-            expected, text = naive(model, inputs, depths, reading)
-            torch.testing.assert_close(found[text], expected[text], rtol=1e-3, atol=1e-3)
-
-
-def tiny_qwen():
-    torch.manual_seed(0)
-    config = transformers.Qwen2_5_VLConfig(
-        image_token_id=95,
-        video_token_id=96,
-        vision_start_token_id=97,
-        vision_end_token_id=98,
-        text_config={
-            "vocab_size": 100,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "pad_token_id": 0,
-            "initializer_range": 0.3,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
-        },
-        vision_config={
-            "depth": 1,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 4,
-            "patch_size": 14,
-            "out_hidden_size": 32,
-            "window_size": 112,
-            "fullatt_block_indexes": [0],
-        },
-    )
-    model = transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
-    model.generation_config.eos_token_id = None
-    model.generation_config.suppress_tokens = [95, 96]
-    rows = [[1, 4, 97, *[95] * 12, 98, 5, 6], [0, 0, 0, 1, 97, *[95] * 8, 98, 7, 8]]
-    inputs = {
-        "input_ids": torch.tensor([row + [9] * (18 - len(row)) for row in rows]),
-        "attention_mask": torch.tensor([[1] * 18, [0] * 3 + [1] * 15]),
-        "image_grid_thw": torch.tensor([[1, 6, 8], [1, 4, 8]]),
-        "pixel_values": torch.randn(80, 1176),
-    }
-    inputs["mm_token_type_ids"] = (inputs["input_ids"] == 95).int()
-    return model, inputs
+    with prune(model, DOP(policy=(3, 3), attn_prune=reading), keep=1.0):
+        assert torch.equal(model.generate(**inputs, **GREEDY), plain)
+    for depths in ((2, 1), (1, 0), (3, 0), (0, 0)):
+        model.set_attn_implementation("sdpa")
+        with prune(model, DOP(policy=depths, attn_prune=reading), keep=1.0):
+            cached, uncached = (model.generate(**inputs, **GREEDY, use_cache=cache) for cache in (True, False))
+            found = model(**inputs).logits
+        assert torch.equal(cached, uncached)
+        model.set_attn_implementation("eager")
+        expected, text = naive(model, inputs, depths, reading)
+        torch.testing.assert_close(found[text], expected[text], rtol=1e-3, atol=1e-3)
 
 
 BAD = {
