@@ -12,6 +12,7 @@ from lmm_integration.commands.capture import capture
 from lmm_integration.commands.check import check
 from lmm_integration.commands.conform import conform
 from lmm_integration.commands.demo import demo
+from lmm_integration.commands.evaluate import evaluate
 from lmm_integration.commands.gap import gap
 from lmm_integration.commands.instances import instances
 from lmm_integration.commands.prune import prune
@@ -73,7 +74,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for command in (solve, check, gap, demo, instances, prune, capture, conform, version):
+for command in (solve, check, gap, demo, instances, prune, capture, conform, evaluate, version):
     app.command()(command)
 
 

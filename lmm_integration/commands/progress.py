@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from solvers.records import Record
 
 
-class StudyProgress:
-    """A context manager whose `update` is the `on_record` of a study."""
+class Progress:
+    """A context manager that shows how far a long run is."""
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -20,7 +20,8 @@ class StudyProgress:
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
 
             columns = (
                 MofNCompleteColumn(),
@@ -28,7 +29,7 @@ class StudyProgress:
                 TimeElapsedColumn(),
                 TextColumn("{task.description}", markup=False),
             )
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self.bar.start()
             self.task = self.bar.add_task("starting", total=self.total)
         return self
@@ -39,13 +40,21 @@ class StudyProgress:
         if self.bar is not None:
             self.bar.stop()
 
-    def update(self, record: Record, finished: int, total: int) -> None:
+    def show(self, what: str, finished: int, total: int) -> None:
         """Show what just finished."""
-        what = f"{record.instance} {record.objective} k={record.k} {record.method}: {outcome(record)}"
         if self.bar is not None:
             self.bar.update(self.task, completed=finished, total=total, description=what)
         else:
             print(f"{finished}/{total} {what}", file=sys.stderr, flush=True)
+
+
+class StudyProgress(Progress):
+    """Its `update` is the `on_record` of a study."""
+
+    def update(self, record: Record, finished: int, total: int) -> None:
+        """Show the run that just finished."""
+        what = f"{record.instance} {record.objective} k={record.k} {record.method}: {outcome(record)}"
+        self.show(what, finished, total)
 
 
 def outcome(record: Record) -> str:

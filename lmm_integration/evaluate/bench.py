@@ -80,7 +80,8 @@ class Setup:
     ----------
     name : of the model, in tables.
     source : what `load_model` reads.
-    methods : labels, of which `none`, `blind` and `random` are no published methods.
+    methods : labels, of which `none`, `blind` and `random` are no published methods. Budgets of all count the tokens
+        that are left behind their stage.
     relevance : for methods that read it, see `relevance_named`; with `sign` in place of its own.
     seed : of the random draws.
     dtype, device : as in `load_model`; "auto" takes float32 on the CPU, where half precision is slow.
@@ -108,12 +109,14 @@ class Setup:
         if RANDOM in self.methods:
             pruners[RANDOM] = RandomDraws(self.seed)
         loaded = load_model(self.source, dtype=dtype, device=self.device)
+        if getattr(loaded.processor, "image_processor", None) is None:
+            raise ValueError(f"{self.source} holds no processor for pictures, only {type(loaded.processor).__name__}")
         return Bench(loaded.model, loaded.processor, pruners, self.name, self.fingerprint, self.described)
 
     def _pruner(self, label: str) -> Any:
         from lmm_integration.pruners.named import method_named
 
-        pruner = method_named(label, self.relevance)
+        pruner = _counting_what_is_left(method_named(label, self.relevance))
         provider = getattr(pruner, "relevance", None)
         if provider is None or self.sign is None:
             return pruner
@@ -134,8 +137,17 @@ class Setup:
         for label in self.methods:
             if (method := by_name.get(label.lower())) is not None:
                 reads = "relevance" in method.requires and self.relevance is not None
-                said[label] = repr(method()) + (f" {_files(str(self.relevance))} {self.sign}" if reads else "")
+                said[label] = repr(_counting_what_is_left(method())) + (
+                    f" {_files(str(self.relevance))} {self.sign}" if reads else ""
+                )
         return said
+
+
+def _counting_what_is_left(pruner: Any) -> Any:
+    """FastV's layer mean cannot be small in a shallow decoder; here every budget counts tokens left at the end, and
+    panels compare what that costs.
+    """
+    return dataclasses.replace(pruner, budget="final") if hasattr(pruner, "budget") else pruner
 
 
 def _files(source: str) -> str:

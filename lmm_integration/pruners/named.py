@@ -6,6 +6,7 @@ import difflib
 from typing import Any
 
 from lmm_integration.pruners import METHODS
+from lmm_integration.pruners.method import Method
 from lmm_integration.relevance import relevance_named
 
 
@@ -18,13 +19,8 @@ def method_names() -> list[str]:
     return [method.__name__.lower() for method in METHODS]
 
 
-def method_named(name: str, relevance: str | None = None) -> Any:
-    """A method with its default options.
-
-    Parameters
-    ----------
-    name : of `method_names`, in any case.
-    relevance : for methods that read it, see `relevance_named`.
+def check_method(name: str, relevance: str | None = None) -> type[Method]:
+    """The class of a method; nothing is loaded.
 
     Raises
     ------
@@ -35,9 +31,25 @@ def method_named(name: str, relevance: str | None = None) -> Any:
         near = difflib.get_close_matches(name.lower(), method_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(method_names())}"
         raise ValueError(f"unknown method {name!r}; {hint}")
-    if "relevance" not in found.requires:
-        return found()
-    if relevance is None:
+    if "relevance" in found.requires and relevance is None:
         raise ValueError(f"{name} needs relevance: name a CLIP or SigLIP checkpoint, or llm, with --relevance")
+    return found
+
+
+def method_named(name: str, relevance: str | None = None) -> Any:
+    """A method with its default options.
+
+    Parameters
+    ----------
+    name : of `method_names`, in any case.
+    relevance : for methods that read it, see `relevance_named`.
+
+    Raises
+    ------
+    ValueError : as `check_method`; a tower that cannot be read.
+    """
+    found = check_method(name, relevance)
+    if relevance is None or "relevance" not in found.requires:
+        return found()
     options: dict[str, Any] = {"relevance": relevance_named(relevance)}
     return found(**options)

@@ -1,0 +1,70 @@
+"""Accuracy against what it costs: one curve for each method, one panel for each measure of cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from lmm_integration.evaluate.accuracy_table import SCALES, UNITS
+from lmm_integration.evaluate.bench import BLIND, NONE
+from lmm_integration.evaluate.gap_figure import COLOURS, MARKERS, NEUTRAL
+from lmm_integration.evaluate.panels import MEASURES, cost
+
+Row = Mapping[str, Any]
+
+
+def draw_accuracy(summary: Sequence[Row], title: str) -> Figure:
+    """Accuracy in per cent with bars of one standard error; unpruned and blind as lines across.
+
+    Where nobody knows the cost of a method, its curve is missing from that panel.
+
+    Raises
+    ------
+    ValueError : a summary without rows.
+    """
+    if not summary:
+        raise ValueError("there is no row to draw")
+    figure = Figure(figsize=(4.6 * len(MEASURES), 4.4), dpi=100, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    figure.suptitle(title, fontsize=13, fontweight="bold")
+    axes = figure.subplots(1, len(MEASURES), sharey=True)
+    methods = list(dict.fromkeys(row["method"] for row in summary if row["method"] not in (NONE, BLIND)))
+    for ax, measure in zip(axes, MEASURES, strict=True):
+        for number, method in enumerate(methods):
+            _curve(ax, [row for row in summary if row["method"] == method], measure, number)
+        _across(ax, summary)
+        ax.set_xscale("log")
+        ax.set_xlabel(f"{measure} ({UNITS[measure]})" if UNITS[measure] != "tokens" else measure)
+        ax.grid(True, which="major", color="#e4e4e4", linewidth=0.8)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("accuracy in per cent")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
+    return figure
+
+
+def _curve(ax: Axes, rows: Sequence[Row], measure: str, number: int) -> None:
+    priced = [(c * SCALES[measure], row) for row in rows if (c := cost(dict(row), measure))]
+    points = sorted(priced, key=lambda point: point[0])
+    ax.errorbar(
+        [c for c, _ in points],
+        [100 * row["accuracy"] for _, row in points],
+        yerr=[100 * (row["stderr"] or 0.0) for _, row in points],
+        label=rows[0]["method"],
+        color=COLOURS[number % len(COLOURS)],
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=5,
+        linewidth=1.4,
+        capsize=2,
+    )
+
+
+def _across(ax: Axes, summary: Sequence[Row]) -> None:
+    for method, style, label in ((NONE, "-", "unpruned"), (BLIND, ":", "blind")):
+        for row in summary:
+            if row["method"] == method:
+                ax.axhline(100 * row["accuracy"], color=NEUTRAL, linestyle=style, linewidth=1.2, label=label)
