@@ -1,0 +1,180 @@
+"""Second stage: projector and language model learn to answer, from the tokens of the vision tower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lmm_integration.tiny import several
+from lmm_integration.tiny.pictures import TOKENS
+from lmm_integration.tiny.queries import KINDS, STEPS, ask
+from lmm_integration.tiny.scenes import Scene, draw_scene
+from lmm_integration.tiny.training.packing import IGNORED, Packer
+from lmm_integration.tiny.training.tower import pixels_of
+
+Regime = Literal["plain", "robust"]
+SHARES = {
+    "exist": 0.16,
+    "count": 0.16,
+    "color": 0.12,
+    "shape": 0.12,
+    "relation": 0.22,
+    "row": 0.08,
+    "column": 0.08,
+    "digits": 0.06,
+}
+END = 0.2  # weight of the end-of-answer token
+PICTURES = 16  # the longest prompt that positions are learnt for
+
+
+@dataclass(frozen=True)
+class LanguageRecipe:
+    """What is fixed before a part of the second stage.
+
+    Attributes
+    ----------
+    regime : "plain": every visual token, at its own position. "robust": in 7 of 10 batches a random share of the
+        tokens, 30 % or more; in half of the samples they close up (`repack`), in the others they keep their positions,
+        as in a prompt of up to sixteen pictures.
+    steps, batch, questions : number of updates, prompts in each, questions about each.
+    several : the share of batches with two to four pictures in each prompt.
+    tower_scale : the rate of the vision tower as a share of `rate`; 0 leaves it as it is.
+    """
+
+    regime: Regime
+    steps: int
+    batch: int = 16
+    questions: int = 24
+    several: float = 0.08
+    tower_scale: float = 0.0
+    rate: float = 1.5e-3
+    decay: float = 0.02
+    warmup: int = 100
+
+
+class Answering(nn.Module):
+    """A LLaVA in training."""
+
+    def __init__(self, llava: Any, tune_tower: bool) -> None:
+        super().__init__()
+        self.llava, self.tune_tower = llava, tune_tower
+        llava.model.vision_tower.requires_grad_(tune_tower)
+
+    def visual(self, pixels: Tensor) -> Tensor:
+        """(pictures, 256, d) what the projector reads."""
+        with torch.set_grad_enabled(self.tune_tower and torch.is_grad_enabled()):
+            return self.llava.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-2][:, 1:]
+
+    def forward(self, pixels: Tensor, of: list[int], batch: Any, kinds: list[str]) -> dict[str, Tensor]:
+        """Loss and accuracies by name; `of` says how many pictures each sample has."""
+        model = self.llava.model
+        projected = model.multi_modal_projector(self.visual(pixels))
+        embedded = model.language_model.embed_tokens(batch.ids)
+        rows = []
+        for row, pictures, kept in zip(embedded, projected.split(of), batch.kept, strict=True):
+            tokens = pictures.flatten(0, 1)[kept]
+            rows.append(torch.cat([row[:3], tokens, row[3 + len(kept) :]]))
+        states = model.language_model(
+            inputs_embeds=torch.stack(rows),
+            attention_mask=torch.zeros(batch.visible.shape).masked_fill(~batch.visible, torch.finfo(torch.float32).min),
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
+        asked = batch.targets != IGNORED
+        scores, targets = self.llava.lm_head(states[asked]), batch.targets[asked]
+        weight = torch.where(targets == self.llava.generation_config.eos_token_id, END, 1.0)
+        losses = cross_entropy(scores, targets, reduction="none")
+        wrong = torch.zeros(len(kinds)).index_add(0, batch.question[asked], (scores.argmax(-1) != targets).float())
+        found = {"answer": (losses * weight).sum() / weight.sum(), "right": (wrong == 0).float().mean()}
+        for kind in dict.fromkeys(kinds):
+            mine = torch.tensor([k == kind for k in kinds])
+            found[f"{kind}_right"] = (wrong[mine] == 0).float().mean()
+        return found
+
+
+def answer_losses(
+    recipe: LanguageRecipe, module: Answering, words: Any
+) -> Callable[[np.random.Generator, int], dict[str, Tensor]]:
+    """What `train` minimises."""
+    packer = Packer(words)
+
+    def losses(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        scenes, asked, kinds = _draw(recipe, rng)
+        of = [len(pictures) for pictures in scenes]
+        dropped = recipe.regime == "robust" and rng.random() < 0.7
+        share = rng.uniform(0.3, 1.0) if dropped else 1.0
+        if max(of) > 1 and recipe.regime == "robust":
+            share = min(share, 2.0 / max(of))
+        kept = [_some(TOKENS * m, max(1, round(share * TOKENS * m)), rng) for m in of]
+        close = [bool(recipe.regime == "plain" or rng.random() < 0.5) for _ in of]
+        starts = [_starts(m, spread=not c, rng=rng) for m, c in zip(of, close, strict=True)]
+        batch = packer.pack(asked, kept, starts, close)
+        pixels = pixels_of(np.stack([scene.picture for pictures in scenes for scene in pictures]))
+        return module(pixels, of, batch, kinds)
+
+    return losses
+
+
+def _draw(
+    recipe: LanguageRecipe, rng: np.random.Generator
+) -> tuple[list[list[Scene]], list[list[tuple[str, str]]], list[str]]:
+    """Pictures and questions of a batch, and the kinds of all questions in order."""
+    if rng.random() < recipe.several:
+        return _draw_several(recipe, rng)
+    scenes, asked, kinds = [], [], []
+    names, shares = list(SHARES), np.array(list(SHARES.values()))
+    for _ in range(recipe.batch):
+        scene = draw_scene("train", rng)
+        questions: list[tuple[str, str]] = []
+        for kind in rng.choice(names, recipe.questions, p=shares / shares.sum()):
+            found = ask(str(kind), scene.things, rng)
+            if found is None or (kind == "digits" and any(q == found[0].text for q, _ in questions)):
+                continue
+            questions.append((found[0].text, found[1]))
+            kinds.append(str(kind))
+        scenes.append([scene])
+        asked.append(questions)
+    return scenes, asked, kinds
+
+
+def _draw_several(
+    recipe: LanguageRecipe, rng: np.random.Generator
+) -> tuple[list[list[Scene]], list[list[tuple[str, str]]], list[str]]:
+    scenes, asked, kinds = [], [], []
+    images = int(rng.integers(2, 5)) if recipe.regime == "robust" else 2
+    while len(scenes) < max(1, recipe.batch // images):
+        kind = several.KINDS[rng.integers(len(several.KINDS))]
+        found = several.ask_several("train", images, rng, kind)
+        if found is None:
+            continue
+        pictures, query, right = found
+        questions = [(query.text, right)]
+        things = [thing for scene in {id(s): s for s in pictures}.values() for thing in scene.things]
+        for more in rng.choice(several.KINDS[:3], recipe.questions - 1):
+            if (extra := ask(str(more), things, rng)) is not None:
+                questions.append((extra[0].text, extra[1]))
+        scenes.append(pictures)
+        asked.append(questions)
+        kinds += ["several"] * len(questions)
+    return scenes, asked, kinds
+
+
+def _some(n: int, k: int, rng: np.random.Generator) -> np.ndarray:
+    return np.arange(n) if k >= n else np.sort(rng.permutation(n)[:k])
+
+
+def _starts(images: int, *, spread: bool, rng: np.random.Generator) -> np.ndarray:
+    """First positions of the pictures: one after the other, or with room for others, of which nothing was kept."""
+    places = np.arange(images)
+    if spread and images > 1:
+        places = np.sort(rng.permutation(PICTURES)[:images])
+    return places * TOKENS
+
+
+assert set(SHARES) == {*KINDS, *STEPS}

@@ -1,0 +1,37 @@
+"""What is fixed before training: every number of both stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lmm_integration.tiny.training.language import LanguageRecipe
+from lmm_integration.tiny.training.tower import TowerRecipe
+
+TOWERS = {
+    "labelled": TowerRecipe(labels=True, steps=800),
+    "control": TowerRecipe(labels=False, steps=1000, sparse=0.5),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained model.
+
+    Attributes
+    ----------
+    tower : a key of `TOWERS`.
+    language : the second stage.
+    after : the run whose language model and projector it starts from; "" for a fresh one.
+    """
+
+    tower: str
+    language: LanguageRecipe
+    after: str = ""
+
+
+RUNS = {
+    "labelled": Run("labelled", LanguageRecipe("robust", steps=1200)),
+    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=150, rate=5e-4), after="labelled"),
+    "control": Run("control", LanguageRecipe("robust", steps=400, rate=1e-3), after="labelled"),
+}
+SHIPPED = ("labelled", "control")

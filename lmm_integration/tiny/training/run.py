@@ -1,0 +1,101 @@
+"""The two stages of one model, and its folder for `from_pretrained`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmm_integration.tiny.build import clip_model, llava_model
+from lmm_integration.tiny.training.language import Answering, answer_losses
+from lmm_integration.tiny.training.loop import train
+from lmm_integration.tiny.training.recipes import RUNS, TOWERS
+from lmm_integration.tiny.training.tower import TowerLosses, tower_batch
+from lmm_integration.tiny.words import processor, tokenizer
+
+Say = Callable[[str], None]
+
+
+def train_tower(name: str, seed: int, out: Path, say: Say = print) -> Any:
+    """The `CLIPModel` of the first stage, trained unless `out` holds it."""
+    recipe, words = TOWERS[name], tokenizer()
+    torch.manual_seed(seed)
+    module = TowerLosses(clip_model(), recipe.labels)
+    train(
+        module,
+        lambda rng, step: module(*tower_batch(recipe, rng, words)),
+        steps=recipe.steps,
+        rate=recipe.rate,
+        decay=recipe.decay,
+        warmup=recipe.warmup,
+        seed=seed,
+        folder=out / f"tower-{name}-{seed}",
+        say=say,
+    )
+    return module.clip.eval()
+
+
+def train_language(name: str, seed: int, out: Path, say: Say = print) -> tuple[Any, Any]:
+    """The LLaVA and the `CLIPModel` of a run, with everything before it, trained unless `out` holds it."""
+    run, words = RUNS[name], tokenizer()
+    recipe = run.language
+    clip = train_tower(run.tower, seed, out, say)
+    torch.manual_seed(seed)
+    llava = llava_model(clip)
+    if run.after:
+        before, _ = train_language(run.after, seed, out, say)
+        take_language(llava, before)
+    module = Answering(llava, tune_tower=recipe.tower_scale > 0)
+    tower = {id(p) for p in llava.model.vision_tower.parameters()}
+    rest = [p for p in module.parameters() if p.requires_grad and id(p) not in tower]
+    groups = [{"params": rest, "scale": 1.0}]
+    if recipe.tower_scale > 0:
+        groups.append({"params": list(llava.model.vision_tower.parameters()), "scale": recipe.tower_scale})
+    train(
+        module,
+        answer_losses(recipe, module, words),
+        steps=recipe.steps,
+        rate=recipe.rate,
+        decay=recipe.decay,
+        warmup=recipe.warmup,
+        seed=seed,
+        folder=out / f"{name}-{seed}",
+        groups=groups,
+        say=say,
+    )
+    return llava.eval(), clip
+
+
+def take_language(llava: Any, other: Any) -> None:
+    """Copy everything but the vision tower."""
+    for part in ("multi_modal_projector", "language_model"):
+        getattr(llava.model, part).load_state_dict(getattr(other.model, part).state_dict())
+    llava.lm_head.load_state_dict(other.lm_head.state_dict())
+
+
+def export(name: str, seed: int, out: Path, folder: Path, say: Say = print) -> None:
+    """Write a trained run as a folder: float16 safetensors, processor, CLIP model, recipe and log."""
+    llava, clip = train_language(name, seed, out, say)
+    folder.mkdir(parents=True, exist_ok=True)
+    if RUNS[name].language.tower_scale > 0:
+        clip.vision_model.load_state_dict(
+            getattr(llava.model.vision_tower, "vision_model", llava.model.vision_tower).state_dict()
+        )
+    llava.half().save_pretrained(folder)
+    processor().save_pretrained(folder)
+    clip.half().save_pretrained(folder / "clip")
+    tokenizer().save_pretrained(folder / "clip")
+    recipe = {
+        "run": name,
+        "seed": seed,
+        "tower": asdict(TOWERS[RUNS[name].tower]),
+        "language": asdict(RUNS[name].language),
+    }
+    (folder / "recipe.json").write_text(json.dumps(recipe | {"after": RUNS[name].after}, indent=1) + "\n")
+    logs = {f"tower-{RUNS[name].tower}-{seed}": "tower_log.jsonl", f"{name}-{seed}": "language_log.jsonl"}
+    for source, target in logs.items():
+        (folder / target).write_bytes((out / source / "log.jsonl").read_bytes())

@@ -1,0 +1,158 @@
+"""First stage: a vision and a text tower that agree, from scenes drawn on the fly.
+
+Loss of a picture against M texts, with the sigmoid of SigLIP :cite:p:`zhai2023sigmoid` and several right texts per
+picture:
+
+    L_image = mean_{b,m} BCE(e^s cos(v_b, t_m) + c, [text m names something in picture b]),
+
+v_b from the CLS token. The *control* tower has this loss only. The *labelled* tower has the same against every patch (at
+the states the projector reads, so that cosines of patches mean something), and heads that name colour, shape and digit
+of the thing in a patch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
+
+from lmm_integration.tiny.pictures import COLOURS, SHAPES, TOKENS
+from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
+from lmm_integration.tiny.texts import Concept, random_text, shows
+from lmm_integration.tiny.words import DEVIATION, MEAN
+
+Tower = Literal["labelled", "control"]
+UNSURE = 0.03  # a patch covered by less than COVERED but more than this has no label
+NOTHING = -100
+
+
+@dataclass(frozen=True)
+class TowerRecipe:
+    """What is fixed before the first stage.
+
+    Attributes
+    ----------
+    labels : whether patches have labels.
+    steps, batch, texts : number of updates, pictures and texts in each.
+    sparse : the share of pictures with few things in them, from which image-level losses learn sooner.
+    """
+
+    labels: bool
+    steps: int
+    batch: int = 24
+    texts: int = 40
+    sparse: float = 0.2
+    rate: float = 1.5e-3
+    decay: float = 0.02
+    warmup: int = 60
+
+
+class TowerLosses(nn.Module):
+    """Everything with weights in the first stage."""
+
+    def __init__(self, clip: Any, labels: bool) -> None:
+        super().__init__()
+        self.clip = clip
+        self.scale = nn.Parameter(torch.full((2,), 10.0).log())
+        self.shift = nn.Parameter(torch.tensor([-3.0, -5.0]))
+        width = clip.config.vision_config.hidden_size
+        self.heads = (
+            nn.ModuleDict(
+                {
+                    "colour": nn.Linear(width, len(COLOURS) + 2),
+                    "shape": nn.Linear(width, len(SHAPES) + 2),
+                    "digit": nn.Linear(width, 10),
+                }
+            )
+            if labels
+            else None
+        )
+
+    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, truth: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses and accuracies by name."""
+        vision = self.clip.vision_model
+        out = vision(pixels, output_hidden_states=True)
+        text = normalize(self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)
+        whole = normalize(self.clip.visual_projection(out.pooler_output).float(), dim=-1)
+        logits = whole @ text.T * self.scale[0].exp() + self.shift[0]
+        found = {"image": binary_cross_entropy_with_logits(logits, truth["image"])}
+        found["auc"] = _auc(logits, truth["image"])
+        if self.heads is None:
+            return found
+        states = out.hidden_states[-2][:, 1:]
+        patches = normalize(self.clip.visual_projection(vision.post_layernorm(states)).float(), dim=-1)
+        logits = patches @ text.T * self.scale[1].exp() + self.shift[1]
+        right = truth["patch"]
+        found["patch"] = 5 * binary_cross_entropy_with_logits(logits, right, weight=1 + 4 * right)
+        for name, head in self.heads.items():
+            scores, labels = head(states).float().flatten(0, 1), truth[name].flatten()
+            weight = None
+            if name != "digit":
+                weight = torch.ones(scores.shape[1])
+                weight[-2] = 0.15  # most patches show nothing
+            found[name] = (0.5 if name == "digit" else 1.0) * cross_entropy(scores, labels, weight)
+            there = labels >= 0 if name == "digit" else (labels >= 0) & (labels < scores.shape[1] - 2)
+            found[name + "_right"] = (scores.argmax(-1) == labels)[there].float().mean()
+        return found
+
+
+def _auc(logits: Tensor, truth: Tensor) -> Tensor:
+    """How often a right text of a picture stands above a wrong one."""
+    with torch.no_grad():
+        above = (logits[:, :, None] > logits[:, None, :]).float()
+        pairs = truth[:, :, None] * (1 - truth[:, None, :])
+        return (above * pairs).sum() / pairs.sum().clamp_min(1)
+
+
+def pixels_of(pictures: np.ndarray) -> Tensor:
+    """(B, 128, 128, 3) uint8 to the pixels of the processor."""
+    return torch.from_numpy((pictures.astype(np.float32) / 255 - MEAN) / DEVIATION).permute(0, 3, 1, 2).contiguous()
+
+
+def tower_batch(
+    recipe: TowerRecipe, rng: np.random.Generator, words: Any
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+    """Pixels, text ids, their mask, and what is right."""
+    scenes = [
+        draw_scene("train", rng, shapes=(1, 4), digits=(0, 1), extras=(0, 2))
+        if rng.random() < recipe.sparse
+        else draw_scene("train", rng)
+        for _ in range(recipe.batch)
+    ]
+    named = [random_text(rng) for _ in range(recipe.texts)]
+    rows = [[*words(text).input_ids, words.eos_token_id] for _, text in named]
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [words.pad_token_id] * (width - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    concepts = [concept for concept, _ in named]
+    truths = [labels_of(scene, concepts) for scene in scenes]
+    truth = {name: torch.from_numpy(np.stack([t[name] for t in truths])) for name in truths[0]}
+    return pixels_of(np.stack([s.picture for s in scenes])), ids, mask, truth
+
+
+def labels_of(scene: Scene, concepts: list[Concept]) -> dict[str, np.ndarray]:
+    """What is right for one picture: per text, per patch and text, and the colour, shape and digit in every patch."""
+    named = np.array([[shows(thing, c) for c in concepts] for thing in scene.things], np.float32)
+    named = named.reshape(len(scene.things), len(concepts))
+    colours, shapes = list(COLOURS), list(SHAPES)
+    colour = np.full(TOKENS, len(colours), np.int64)
+    shape = np.full(TOKENS, len(shapes), np.int64)
+    digit = np.full(TOKENS, NOTHING, np.int64)
+    patch = np.zeros((TOKENS, len(concepts)), np.float32)
+    if len(scene.things):
+        most, which = scene.cover.max(0), scene.cover.argmax(0)
+        for i, thing in enumerate(scene.things):
+            here = (which == i) & (most > COVERED)
+            patch[here] = named[i]
+            if thing.digit is not None:
+                colour[here], shape[here], digit[here] = len(colours) + 1, len(shapes) + 1, thing.digit
+            elif thing.shape is not None:
+                colour[here], shape[here] = colours.index(str(thing.colour)), shapes.index(thing.shape)
+        unsure = (most > UNSURE) & (most <= COVERED)
+        colour[unsure] = shape[unsure] = NOTHING
+    image = named.max(0) if len(named) else np.zeros(len(concepts), np.float32)
+    return {"image": image, "patch": patch, "colour": colour, "shape": shape, "digit": digit}
