@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lmm_integration.adapters import Adapter, adapter_for
 from lmm_integration.budget import check_keep
+from lmm_integration.conversation import Conversations
 from lmm_integration.decoder.stages import Stages
 from lmm_integration.generation import caller_prompt, generation_lengths, setting
 from lmm_integration.handover import for_generate
@@ -37,11 +38,12 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
     In front of the language model the call is what `prune_inputs` makes of it. Behind it the caller sees his own
     prompt: `generate` gives `sequences` that begin with it, a forward call gives logits for all its places, where a
     place that was dropped answers as the last one before it that stayed. Hidden states, attentions and caches are those
-    of the shorter prompt. Calls without pictures pass untouched.
+    of the shorter prompt. Calls without pictures pass untouched. A conversation goes on inside the block: `generate` on
+    the cache with the whole conversation so far, or forward calls with new tokens; pictures come in the first turn.
 
     A method that works inside the model (`FastV`, `IWP`, `DivPrune(layer=2)`) drops the tokens in front of a decoder
     layer: layers before it see the whole prompt, hidden states and the cache are shorter from there on, and every token
-    keeps its position. A conversation may be continued on such a cache inside the block, with the whole prompt.
+    keeps its position.
 
     A method of operations (`DOP`) has its input pruner choose `keep` tokens, which then skip the attention and the MLPs
     of deeper layers; `stats.operations` says what every layer computed.
@@ -100,6 +102,8 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         self._undo = ExitStack()
         self._inside = False
         self._restore: tuple[Pruned, Any] | None = None
+        self._prompt: tuple[Tensor, Tensor, dict[str, Any]] | None = None
+        self._conversations = Conversations(model, self.adapter)
 
     def apply(self) -> prune:
         """Start pruning, for harnesses that cannot use a `with` block; `remove` ends it."""
@@ -178,9 +182,17 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         given.pop("inputs", None)
         if (ids := bound.arguments.get("inputs")) is not None:
             given["input_ids"] = ids
-        self._check_continuation(given)
+        ids = given.get("input_ids")
+        if self._conversations.go_on(given, first_layers_whole=self._inner is not None):
+            new, width = self._conversations.next_generate(given)
+            out = self._run(generate, new)
+            return out if width is None else caller_prompt(out, ids, width)
         if not has_pixels(given):
-            return generate(*args, **kwargs)
+            fresh = self._conversations.opens(given)
+            out = self._run(functools.partial(generate, *args), kwargs)
+            if fresh:
+                self._remember(out, ids, ids, given)
+            return out
         if self._inner is not None:
             return self._generate_inside(self._inner, generate, given)
         hooked = self._operations is not None and self._operations.hooked
@@ -190,19 +202,30 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             pruned = self._prune(given)
         if "inputs_embeds" in pruned.inputs and setting(self.model, given, "prefill_chunk_size"):
             raise ValueError(f"prefill in chunks needs transformers {SINCE} or later, which takes encoded pictures")
-        ids, new = given["input_ids"], for_generate(pruned.inputs, pruned.ids)
+        new = for_generate(pruned.inputs, pruned.ids)
         if pruned.shortened is not None:
             new.update(generation_lengths(self.model, given, ids.shape[1] - pruned.ids.shape[1]))
-        if hooked:
-            new["disable_compile"] = True  # hooks must run, and layers change length
-        self._inside = True
         try:
-            out = generate(**new)
+            out = self._run(generate, new)
         finally:
-            self._inside = False
             if self._operations is not None:
                 self._operations.end()
+        self._remember(out, ids, pruned.ids, new)
         return caller_prompt(out, ids, pruned.ids.shape[1])
+
+    def _run(self, generate: Any, inputs: dict[str, Any]) -> Any:
+        """`generate`, whose forward calls are ours."""
+        if self._inner is not None or (self._operations is not None and self._operations.hooked):
+            inputs = {**inputs, "disable_compile": True}  # hooks must run, and layers change length
+        self._inside = True
+        try:
+            return generate(**inputs)
+        finally:
+            self._inside = False
+
+    def _remember(self, out: Any, ids: Tensor, short: Tensor, inputs: dict[str, Any]) -> None:
+        cache = getattr(out, "past_key_values", None)
+        self._conversations.remember(inputs.get("past_key_values") if cache is None else cache, ids, short, inputs)
 
     def _check_one_prefill(self, given: dict[str, Any]) -> None:
         if size := setting(self.model, given, "prefill_chunk_size"):
@@ -214,14 +237,12 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         self._check_one_prefill(given)
         with torch.no_grad():
             new = inner.begin(given)
-        new["disable_compile"] = True  # hooks must run, and layers change length
-        self._inside = True
         try:
-            out = generate(**new)
+            out = self._run(generate, new)
         finally:
-            self._inside = False
             stages = inner.end()
         self._note(stages)
+        self._remember(out, given["input_ids"], given["input_ids"], new)
         return out
 
     def _before_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -232,13 +253,17 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             return None
         names = inspect.signature(module.forward).parameters
         given = {**dict(zip(names, args, strict=False)), **kwargs}
-        self._restore = None
-        self._check_continuation(given)
+        self._restore, self._prompt, ids = None, None, given.get("input_ids")
+        if self._conversations.go_on(given, first_layers_whole=self._inner is not None):
+            return (), self._conversations.next_call(given)
         if not has_pixels(given):
+            self._prompt = (ids, ids, given) if self._conversations.opens(given) else None
             return None
         if self._inner is not None:
             self._inner.visual = True
-            return (), self._inner.begin(given)
+            new = self._inner.begin(given)
+            self._prompt = (given["input_ids"], given["input_ids"], new)
+            return (), new
         if given.get("return_dict") is False:
             raise ValueError(
                 "return_dict=False is not served while pruning: logits could not be given back in full length"
@@ -248,6 +273,7 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             self._operations.visual = True
         if pruned.shortened is not None:  # logits of single places are cut out afterwards, from the full length
             self._restore = (pruned, pruned.inputs.pop("logits_to_keep", 0))
+        self._prompt = (given["input_ids"], pruned.ids, pruned.inputs)
         return (), pruned.inputs
 
     def _after_forward(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
@@ -257,6 +283,8 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
             self._note(self._inner.end())
         if self._operations is not None:
             self._operations.end()
+        if self._prompt is not None:
+            self._remember(out, *self._prompt)
         if self._restore is None:
             return out
         (pruned, wanted), self._restore = self._restore, None
@@ -266,25 +294,3 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         full = pruned.shortened.restore(logits)
         out.logits = full[:, slice(-wanted, None) if isinstance(wanted, int) else wanted]
         return out
-
-    def _check_continuation(self, given: dict[str, Any]) -> None:
-        """A cache made here is shorter than the prompt that the caller counts with, unless its first layers are whole."""
-        cache, ids = given.get("past_key_values"), given.get("input_ids")
-        past = 0 if cache is None else cache.get_seq_length()
-        if not past or ids is None or self._inside:
-            return
-        if self.adapter.rotary_axes > 1:
-            raise ValueError(
-                f"a pruned cache of {past} tokens cannot be continued: {type(self.model).__name__} would place new tokens "
-                "by the pictures it no longer sees; start without a cache"
-            )
-        if self._inner is not None:
-            return
-        mask = given.get("attention_mask")
-        if torch.isin(ids, ids.new_tensor(self.adapter.placeholders(self.model))).any() or (
-            mask is not None and mask.shape[1] != past + ids.shape[1]
-        ):
-            raise ValueError(
-                f"a prompt of {ids.shape[1]} tokens cannot be continued on a pruned cache of {past}: pass only the new "
-                "tokens, with a mask over the cache and them, or start without a cache"
-            )

@@ -154,22 +154,6 @@ def test_a_loop_by_hand_continues_the_short_cache(tiny):
     assert found == expected
 
 
-def test_a_second_turn_with_the_whole_prompt_is_refused(tiny):
-    """The cache is shorter than the prompt the caller counts with; running on would feed wrong tokens."""
-    model = tiny.model("llava")
-    inputs = tiny.batch(model, (1,))
-    with prune(model, DivPrune(), keep=5):
-        out = model.generate(**inputs, max_new_tokens=3, do_sample=False, return_dict_in_generate=True)
-        with pytest.raises(ValueError, match="cannot be continued on a pruned cache"):
-            model.generate(input_ids=out.sequences, past_key_values=out.past_key_values, max_new_tokens=2)
-        with pytest.raises(ValueError, match="cannot be continued on a pruned cache"):
-            model(
-                input_ids=torch.tensor([[5]]),
-                attention_mask=torch.ones(1, out.sequences.shape[1] + 1),
-                past_key_values=out.past_key_values,
-            )
-
-
 def state(model):
     """What pruning could leave behind."""
     hooks = [(len(m._forward_pre_hooks), len(m._forward_hooks)) for m in model.modules()]
