@@ -149,6 +149,7 @@ class DepthPolicyProblem:
         lost_in_mlp = np.where(p >= last, 0.0, beta[None, :, None])
         loss = alpha[:, None, None] + lost_in_mlp + gamma
         cost = fixed + a * per_attention + np.minimum(p, last) * per_mlp
+        cost[-1, -1, -1] = fixed[-1] + L * (per_attention[-1] + per_mlp[-1])  # unpruned, its dead MLP runs
         allowed = (p <= last) & np.isfinite(loss)
         return cls.table(loss, cost, allowed, tokens=tokens, budget=budget)
 
@@ -176,9 +177,9 @@ class DepthPolicyProblem:
         return cls(losses.astype(np.float64), costs.astype(np.float64), mask, np.asarray(tokens, np.int64), budget)
 
     def policy(self, a: int, p: int, b: int) -> DepthPolicy:
-        """The policy of a cell. Without visual tokens, or without attention to them, both depths are 0."""
+        """The policy of a cell. Without visual tokens both depths are 0."""
         tokens = int(self.tokens[b])
-        depths = (a, p) if tokens and a else (0, 0)
+        depths = (a, p) if tokens else (0, 0)
         return DepthPolicy(*depths, tokens, float(self.loss[a, p, b]), float(self.cost[a, p, b]), self.dense_cost)
 
 

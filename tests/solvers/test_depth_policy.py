@@ -35,7 +35,7 @@ def literal(problem, parts, pruned):
             key = (loss, cost, -int(problem.tokens[b]), -a, -min(p, last))
             best = key if best is None else min(best, key)
     loss, cost, n, a, p = best
-    a, p = (-a, -p) if n and a else (0, 0)
+    a, p = (-a, -p) if n else (0, 0)
     return a, p, -n, loss, cost
 
 
@@ -63,6 +63,19 @@ def test_a_budget_for_everything_prunes_only_dead_code():
     problem, _ = random_problem(0, budget=1.0)
     found = solve_depth_policy(problem)
     assert (found.attention_depth, found.mlp_depth, found.tokens, found.loss) == (6, 5, 36, 0.0)
+    assert found.dense_cost == pytest.approx(50.0 + 6 * (8 * 36 + 36**2 / 10 + 20 * 36))
+    assert found.cost == pytest.approx(found.dense_cost - 20 * 36)  # whose last MLP runs for nothing
+
+
+def test_without_attention_the_mlps_count_only_where_the_text_still_reads():
+    """Under "q" tokens that never ask are still keys and values, changed by the MLPs; under "qkv" nothing reads them."""
+    for pruned, mlp_depth in (("qkv", 0), ("q", 1)):
+        problem = DepthPolicyProblem.additive(
+            [0.1, 0.0, 0.0], [5.0, 4.0, 0.0], [0.0], tokens=[10], attention_cost=[3.0], mlp_cost=[1.0],
+            fixed_cost=0.0, budget=2.0, pruned=pruned,
+        )  # fmt: skip
+        found = solve_depth_policy(problem)
+        assert (found.attention_depth, found.mlp_depth) == (0, mlp_depth)
 
 
 def test_the_dead_code_rule_is_not_a_constraint():
