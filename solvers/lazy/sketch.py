@@ -25,29 +25,28 @@ from solvers.lazy.extremes import largest_size
 from solvers.lazy.tiles import FEATURES, INDEX, VECTOR_BYTES, elementwise, halves, load_vector, row_pointer, spread_out
 
 DOT_BYTES = bool(FEATURES.get("avx512vnni")) and bool(FEATURES.get("avx512f"))
+PAIR_BYTES = bool(FEATURES.get("avx2")) and not DOT_BYTES
+OFFSET = 128 if DOT_BYTES else 0  # what makes the left side unsigned, as that instruction wants it
 LANES = 64
 WIDEST = 1 << 16  # (127 + 128) * 127 * 2^16 < 2^31
 
 
 def _bytes_tile(rows: int, columns: int) -> Any:
-    """The compiled function bytes_RxC(Q, (i, ...), (j, ...)): the sums of (q_i + 128) q_j, for widths of full lanes.
-
-    The offset makes the left side unsigned, as the instruction for it wants.
-    """
+    """The compiled function bytes_RxC(Q, (i, ...), (j, ...)): the sums of (q_i + OFFSET) q_j, for widths of full lanes."""
 
     @intrinsic
     def tile(typingctx: Any, Q: Any, I: Any, J: Any) -> Any:  # noqa: E741 - the rows of the tile
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             byte, word = ir.IntType(8), ir.IntType(32)
-            vector, wide = ir.VectorType(byte, LANES), ir.VectorType(word, LANES // 4)
+            lanes = LANES // 2 if PAIR_BYTES else LANES
+            vector, wide = ir.VectorType(byte, lanes), ir.VectorType(word, lanes // 4)
             here = [context.cast(builder, i, I.dtype, types.intp) for i in cgutils.unpack_tuple(builder, args[1])]
             there = [context.cast(builder, j, J.dtype, types.intp) for j in cgutils.unpack_tuple(builder, args[2])]
             left, right = ([row_pointer(context, builder, Q, args[0], i) for i in part] for part in (here, there))
-            flip = ir.Constant(vector, [-128] * LANES)
             zero = ir.Constant(wide, [0] * wide.count)
             sums = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * columns)]
-            with cgutils.for_range_slice(builder, INDEX(0), left[0][1], INDEX(LANES)) as (offset, _):
-                x = [builder.xor(load_vector(builder, pointer, offset, vector), flip) for pointer, _ in left]
+            with cgutils.for_range_slice(builder, INDEX(0), left[0][1], INDEX(lanes)) as (offset, _):
+                x = [load_vector(builder, pointer, offset, vector) for pointer, _ in left]
                 y = [load_vector(builder, pointer, offset, vector) for pointer, _ in right]
                 for place, total in enumerate(sums):
                     added = _add_products(builder, builder.load(total), x[place // columns], y[place % columns])
@@ -61,15 +60,25 @@ def _bytes_tile(rows: int, columns: int) -> Any:
 
 
 def _add_products(builder: Any, total: Any, x: Any, y: Any) -> Any:
-    """total + sums of four products of unsigned and signed bytes."""
+    """total + sums of four products of the bytes x + OFFSET and y."""
+
+    def call(name: str, result: Any, *values: Any) -> Any:
+        kind = ir.FunctionType(result, [value.type for value in values])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), values)
+
     if DOT_BYTES:
-        kind = ir.FunctionType(total.type, [total.type] * 3)  # the signature that every release of LLVM takes
-        dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
-        return builder.call(dot, [total, builder.bitcast(x, total.type), builder.bitcast(y, total.type)])
-    wide = ir.VectorType(ir.IntType(32), LANES)
-    products = builder.mul(builder.zext(x, wide), builder.sext(y, wide))
+        unsigned = builder.xor(x, ir.Constant(x.type, [-128] * x.type.count))
+        words = (builder.bitcast(part, total.type) for part in (unsigned, y))  # as every release of LLVM takes them
+        return call("avx512.vpdpbusd.512", total.type, total, *words)
+    if PAIR_BYTES:  # |x| times y with the sign of x, at most 2 * 127^2 a pair, which 16 bits hold
+        pairs = ir.VectorType(ir.IntType(16), x.type.count // 2)
+        size, signed = (call("avx2.psign.b", x.type, part, x) for part in (x, y))
+        products = call("avx2.pmadd.ub.sw", pairs, size, signed)
+        return builder.add(total, call("avx2.pmadd.wd", total.type, products, ir.Constant(pairs, [1] * pairs.count)))
+    wide = ir.VectorType(ir.IntType(32), x.type.count)
+    products = builder.mul(builder.sext(x, wide), builder.sext(y, wide))
     none = ir.Constant(wide, ir.Undefined)
-    for start in range(0, LANES, total.type.count):
+    for start in range(0, x.type.count, total.type.count):
         pick = list(range(start, start + total.type.count))
         part = builder.shuffle_vector(products, none, ir.Constant(ir.VectorType(ir.IntType(32), len(pick)), pick))
         total = builder.add(total, part)
@@ -146,7 +155,7 @@ def sketch(X: Any, live: Any, inverse: Any) -> Any:
             Q[i, d:] = 0
             left, total = round_row(X[i], scale, Q[i])
             scales[i] = scale * inverse[i]
-            offsets[i] = 128 * total
+            offsets[i] = OFFSET * total
             errors[i] = np.sqrt(left) * inverse[i] + rounding
     return Q, scales, offsets, errors
 

@@ -14,7 +14,7 @@ from solvers.lazy.groups import gather, sort_by_block
 from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.lazy.rows import inverse_norms
 from solvers.lazy.sketch import bytes_1x1, bytes_1x4, intervals, sketch
-from solvers.lazy.tiles import distances_1x4, tile_1x1, tile_1x4, tile_2x4, tile_4x1, tile_4x4
+from solvers.lazy.tiles import FEATURES, distances_1x4, tile_1x1, tile_1x4, tile_2x4, tile_4x1, tile_4x4
 
 floats = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -60,17 +60,23 @@ def test_products_of_bytes_are_exact():
     Q[0], Q[1] = 127, -127
     for i in range(4):
         for j in range(4):
-            exact = int(((Q[i].astype(np.int64) + 128) * Q[j]).sum())
+            exact = int(((Q[i].astype(np.int64) + sketches.OFFSET) * Q[j]).sum())
             assert byte_products(Q, i, j) == (exact, exact)
 
 
-def test_products_of_bytes_without_the_instruction(monkeypatch):
-    """Processors that lack it get the same integers."""
+@pytest.mark.parametrize("pairs", [True, False])
+def test_products_of_bytes_without_the_instruction(monkeypatch, pairs):
+    """Processors that lack it get the same integers, whether or not they multiply bytes in pairs."""
+    if pairs and not FEATURES.get("avx2"):
+        pytest.skip("no AVX2")
     monkeypatch.setattr(sketches, "DOT_BYTES", False)
+    monkeypatch.setattr(sketches, "PAIR_BYTES", pairs)
     tile = sketches._bytes_tile(1, 4)
     Q = np.random.default_rng(1).integers(-127, 128, (4, 192), dtype=np.int8)
-    found = njit(lambda Q: tile(Q, (0,), (0, 1, 2, 3)))(Q)
-    assert list(found) == ((Q[0].astype(np.int64) + 128) @ Q.T).tolist()
+    Q[1], Q[2] = 127, -127
+    found = njit(lambda Q, i: tile(Q, (i,), (0, 1, 2, 3)))
+    for i in range(4):
+        assert list(found(Q, i)) == (Q[i].astype(np.int64) @ Q.T).tolist()
 
 
 @njit
