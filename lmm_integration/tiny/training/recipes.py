@@ -8,7 +8,7 @@ from lmm_integration.tiny.training.language import LanguageRecipe
 from lmm_integration.tiny.training.tower import TowerRecipe
 
 TOWERS = {
-    "labelled": TowerRecipe(labels=True, steps=800),
+    "labelled": TowerRecipe(labels=True, steps=1300),
     "control": TowerRecipe(labels=False, steps=1000, sparse=0.5),
 }
 
