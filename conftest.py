@@ -12,6 +12,9 @@ NEEDS = {
     "solvers/*/triton_*.py": "triton",
     "lmm_integration/evaluate/*.py": "matplotlib",
     "lmm_integration/adapters/*.py": "transformers",
+    "lmm_integration/decoder/*.py": "transformers",
+    "lmm_integration/relevance/*.py": "transformers",
+    "tests/lmm_integration/families.py": "transformers",
     "lmm_integration/pruners/*.py": "torch",
     "lmm_integration/image_budgets.py": "torch",
     "lmm_integration/conformance/*.py": "transformers",
@@ -22,7 +25,7 @@ NEEDS = {
 } | {
     f"lmm_integration/{name}.py": "transformers"
     for name in (
-        *("context", "generation", "pre_llm", "question", "relevance"),
+        *("context", "conversation", "generation", "pre_llm", "question"),
         *("scene", "sequence", "tokens", "units", "vision_attention"),
     )
 }

@@ -94,6 +94,17 @@ def method_table() -> str:
     return table(COLUMNS, ([shown(row, column) for column in COLUMNS] for row in methods_table()))
 
 
+def family_table() -> str:
+    """One row per method, one column per model family."""
+    from lmm_integration.pruners.families import families_table
+
+    rows = families_table()
+    return table(
+        [name if name in ("method", "any other") else f"`{name}`" for name in rows[0]],
+        ([plain(cell) for cell in row.values()] for row in rows),
+    )
+
+
 def command_help() -> str:
     """Arguments and options of every command."""
     import typer
@@ -129,6 +140,7 @@ def write(app: Any) -> None:
         "guarantees": guarantee_table(),
         "instances": instance_table(),
         "methods": method_table(),
+        "families": family_table(),
         "commands": command_help(),
         **measured(Path(app.srcdir)),
     }

@@ -23,6 +23,7 @@ class Adapter:
 
     newline: Newline = "none"  # what happens to newline tokens, see `LlavaNext`
     modalities: ClassVar[tuple[Modality, ...]] = ("image",)  # what the family is served with
+    offers: ClassVar[frozenset[str]] = frozenset()  # of the tower: "vision_attention", "patches", "reencode"
     rotary_axes: ClassVar[int] = 1  # more where a visual token has a place in the picture, see `Qwen2_5VL`
 
     def check(self, model: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -15,6 +15,8 @@ from lmm_integration.adapters.layout import Layout
 
 class Llava(Adapter):
     """The LLaVA-1.5 classes of transformers."""
+
+    offers: ClassVar[frozenset[str]] = frozenset({"vision_attention", "patches", "reencode"})
 
     def layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
         """A square raster, where the number of tokens is a square (a kept class token has no place in it)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class LlavaNext(Llava):
     * `"candidate"`: they are chosen from like any token, as in the published code of DivPrune. Not for methods that
       read relevance or vision attention, which a newline does not have.
     """
+
+    offers: ClassVar[frozenset[str]] = frozenset({"vision_attention", "patches"})
 
     newline: Newline = "none"
 

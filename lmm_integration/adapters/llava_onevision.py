@@ -24,6 +24,7 @@ class LlavaOnevision(LlavaNext):
     """
 
     modalities: ClassVar[tuple[Modality, ...]] = ("image", "video")
+    offers: ClassVar[frozenset[str]] = frozenset({"patches"})
 
     def layout(self, model: Any, inputs: Mapping[str, Any], features: list[Tensor]) -> list[Layout]:
         """Let the model's own packing carry the coordinates of every patch, and read where they went."""

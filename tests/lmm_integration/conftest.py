@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -175,145 +177,12 @@ def llava_folder(tmp_path_factory):
     return path
 
 
-VIDEO = 96
-FAMILY_LANGUAGE = {name: value for name, value in LANGUAGE.items() if not name.endswith("os_token_id")} | {
-    "max_position_embeddings": 4096
-}
-FAMILY_VISION = VISION | {"num_hidden_layers": 2}
-
-
-def _onevision():
-    import transformers as hf
-
-    config = hf.LlavaOnevisionConfig(
-        vision_config=hf.SiglipVisionConfig(**FAMILY_VISION),
-        text_config=hf.Qwen2Config(**FAMILY_LANGUAGE),
-        image_token_id=IMAGE,
-        video_token_id=VIDEO,
-        image_grid_pinpoints=[[56, 56], [56, 112], [112, 56], [112, 112], [112, 168], [224, 224]],
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        vision_aspect_ratio="anyres_max_9",
-    )
-    return hf.LlavaOnevisionForConditionalGeneration(config)
-
-
-ROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
-QWEN_IDS = {
-    "image_token_id": IMAGE,
-    "video_token_id": VIDEO,
-    "vision_start_token_id": 97,
-    "vision_end_token_id": 98,
-}
-QWEN_VISION = {
-    "depth": 2,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_heads": 4,
-    "patch_size": 14,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": 32,
-}
-
-
-def _qwen():
-    import transformers as hf
-
-    vision = {**QWEN_VISION, "window_size": 112, "fullatt_block_indexes": [1], "tokens_per_second": 2}
-    text = {**FAMILY_LANGUAGE, "rope_parameters": ROPE}
-    return hf.Qwen2_5_VLForConditionalGeneration(
-        hf.Qwen2_5_VLConfig(**QWEN_IDS, text_config=text, vision_config=vision)
-    )
-
-
-def _qwen3():
-    import transformers as hf
-
-    vision = {**QWEN_VISION, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
-    text = {**FAMILY_LANGUAGE, "head_dim": 8, "rope_parameters": ROPE}
-    return hf.Qwen3VLForConditionalGeneration(hf.Qwen3VLConfig(**QWEN_IDS, text_config=text, vision_config=vision))
-
-
-SIZES = [(90, 100), (40, 100), (224, 224), (100, 45), (56, 56)]
-GRIDS = [(4, 6), (8, 4), (6, 6), (4, 4), (10, 4)]
-
-
-def _pictures(name, model, count, which):
-    import torch
-
-    generator = torch.Generator().manual_seed(100 * which + count)
-    if name == "onevision":
-        inputs = {
-            "pixel_values": torch.randn(count, 17, 3, 56, 56, generator=generator),
-            "image_sizes": torch.tensor([SIZES[(which + i) % 5] for i in range(count)]),
-            "batch_num_images": torch.tensor([count]),
-        }
-    else:
-        grids = [GRIDS[(which + i) % 5] for i in range(count)]
-        patches = sum(h * w for h, w in grids)
-        inputs = {
-            "pixel_values": torch.randn(patches, 3 * 2 * 14 * 14, generator=generator),
-            "image_grid_thw": torch.tensor([[1, h, w] for h, w in grids]),
-        }
-    with torch.no_grad():
-        lengths = [len(x) for x in model.model.get_image_features(**inputs, return_dict=True).pooler_output]
-    return inputs, lengths
-
-
-def _family_batch(name, model, images=(1,)):
-    """(inputs, rows): the padded batch, and every row as a batch of its own."""
-    import torch
-
-    generator = torch.Generator().manual_seed(5)
-
-    def words(n):
-        return torch.randint(3, 90, (n,), generator=generator).tolist()
-
-    rows, alone = [], []
-    for which, count in enumerate(images):
-        given, lengths = _pictures(name, model, count, which) if count else ({}, [])
-        ids = [1, *words(3)]
-        for length in lengths:
-            ids += [97] + [IMAGE] * length + [98] + words(2)
-        ids += words(4 + which)
-        rows.append((ids, given))
-        alone.append(_tensors(name, [ids], given))
-    joined = {
-        key: torch.cat([given[key] for _, given in rows if key in given]) for key in next(g for _, g in rows if g)
-    }
-    return _tensors(name, [ids for ids, _ in rows], joined), alone
-
-
-def _tensors(name, rows, given):
-    ids, mask = _padded(rows, "left")
-    kinds = {"mm_token_type_ids": (ids == IMAGE).int()} if name.startswith("qwen") else {}
-    return {"input_ids": ids, "attention_mask": mask, **kinds, **given}
-
-
 @pytest.fixture(scope="session")
 def families():
-    """LLaVA-OneVision, Qwen2.5-VL, Qwen3-VL: `[name]`, cached; `build(name)`, a new one; `batch(name, model, images)`."""
+    """The families of `families.py`: `[name]`, cached; `build(name)`, a new one; `batch(name, model, images)`."""
     pytest.importorskip("transformers")
-    builders = {"onevision": _onevision, "qwen": _qwen, "qwen3": _qwen3}
-
-    class Families(dict):
-        def __missing__(self, name):
-            self[name] = self.build(name)
-            return self[name]
-
-        @staticmethod
-        def build(name):
-            import torch
-
-            torch.manual_seed(0)
-            model = builders[name]().eval()
-            model.generation_config.pad_token_id = PAD
-            model.generation_config.eos_token_id = None
-            model.generation_config.suppress_tokens = [IMAGE, VIDEO]
-            return model
-
-        batch = staticmethod(_family_batch)
-        language, vision = FAMILY_LANGUAGE, FAMILY_VISION
-
-    return Families()
+    where = Path(__file__).with_name("families.py")
+    spec = importlib.util.spec_from_file_location("tiny_families", where)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Families()

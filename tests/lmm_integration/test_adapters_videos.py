@@ -9,32 +9,6 @@ from lmm_integration import ClsAttention, DivPrune, FastV, prune, prune_inputs  
 from lmm_integration.adapters import adapter_for  # noqa: E402
 
 IMAGE, VIDEO, PAD = 95, 96, 0
-
-
-def next_video(families):
-    config = hf.LlavaNextVideoConfig(
-        vision_config=hf.CLIPVisionConfig(**families.vision),
-        text_config=hf.LlamaConfig(**families.language),
-        image_token_id=IMAGE,
-        video_token_id=VIDEO,
-        image_grid_pinpoints=[[56, 112], [112, 56], [112, 112]],
-        spatial_pool_mode="average",
-        spatial_pool_stride=2,
-        vision_feature_layer=-1,
-    )
-    return hf.LlavaNextVideoForConditionalGeneration(config)
-
-
-@pytest.fixture(scope="module")
-def video_models(families):
-    torch.manual_seed(0)
-    model = next_video(families).eval()
-    model.generation_config.pad_token_id = PAD
-    model.generation_config.eos_token_id = None
-    model.generation_config.suppress_tokens = [IMAGE, VIDEO]
-    return {"onevision": families["onevision"], "next_video": model}
-
-
 FRAMES = 3
 VIDEO_TOKENS = {"onevision": 4 * FRAMES + 1, "next_video": 4 * FRAMES}
 
@@ -57,16 +31,16 @@ def video_batch(name, images=0):
 
 
 @pytest.mark.parametrize("name", ["onevision", "next_video"])
-def test_videos_whole_are_the_unpruned_model(video_models, name):
-    model, inputs = video_models[name], video_batch(name)
+def test_videos_whole_are_the_unpruned_model(families, name):
+    model, inputs = families[name], video_batch(name)
     with torch.no_grad():
         plain = model(**inputs).logits
         assert torch.equal(plain, model(**prune_inputs(model, inputs, DivPrune(), keep=1.0)).logits)
 
 
 @pytest.mark.parametrize("name", ["onevision", "next_video"])
-def test_videos_are_pruned_as_on_embeddings(video_models, name):
-    model = video_models[name]
+def test_videos_are_pruned_as_on_embeddings(families, name):
+    model = families[name]
     inputs = video_batch(name)
     with prune(model, DivPrune(), keep=5) as pruning, torch.no_grad():
         found = model(**inputs).logits
@@ -87,9 +61,9 @@ def test_videos_are_pruned_as_on_embeddings(video_models, name):
 
 @pytest.mark.parametrize("scope", ["image", "crop"])
 @pytest.mark.parametrize("name", ["onevision", "next_video"])
-def test_images_and_videos_together(video_models, name, scope):
+def test_images_and_videos_together(families, name, scope):
     """Each keeps its own placeholders; a crop of a video is a frame; cached decoding is uncached decoding."""
-    model, inputs = video_models[name], video_batch(name, images=1)
+    model, inputs = families[name], video_batch(name, images=1)
     with torch.no_grad():
         (image,) = model.model.get_image_features(
             inputs["pixel_values"], inputs["image_sizes"], return_dict=True
@@ -117,9 +91,9 @@ class Places:
 
 
 @pytest.mark.parametrize("name", ["onevision", "next_video"])
-def test_one_budget_for_an_image_and_a_video(video_models, name):
+def test_one_budget_for_an_image_and_a_video(families, name):
     """Tensors of videos cannot be ragged; a picture of which nothing is kept goes."""
-    model, inputs = video_models[name], video_batch(name, images=1)
+    model, inputs = families[name], video_batch(name, images=1)
     with pytest.raises(ValueError, match=r"equally many tokens for every picture only, got"):
         prune_inputs(
             model, inputs, Places(lambda n, m: torch.linspace(0, n - 1, m).long()), keep=8, budget_scope="sample"
@@ -132,9 +106,9 @@ def test_one_budget_for_an_image_and_a_video(video_models, name):
 
 
 @pytest.mark.parametrize("name", ["onevision", "next_video"])
-def test_video_tokens_are_those_of_their_frames(video_models, name):
+def test_video_tokens_are_those_of_their_frames(families, name):
     """Another first frame changes its tokens alone: the layout says which these are."""
-    model, inputs = video_models[name], video_batch(name)
+    model, inputs = families[name], video_batch(name)
     adapter = adapter_for(model)
     other = inputs["pixel_values_videos"].clone()
     other[:, 0] += 1.0
@@ -150,15 +124,15 @@ def test_video_tokens_are_those_of_their_frames(video_models, name):
     assert int(layout.newline.sum()) == (name == "onevision")
 
 
-def test_methods_that_read_the_tower_take_images_only(video_models):
+def test_methods_that_read_the_tower_take_images_only(families):
     inputs = video_batch("next_video")
     with pytest.raises(ValueError, match="take images, and these are videos"):
-        prune_inputs(video_models["next_video"], inputs, ClsAttention(), keep=4)
+        prune_inputs(families["next_video"], inputs, ClsAttention(), keep=4)
 
 
 @pytest.mark.parametrize("name", ["onevision", "next_video"])
-def test_decoder_layers_are_pruned_of_videos(video_models, name):
-    model, inputs = video_models[name], video_batch(name)
+def test_decoder_layers_are_pruned_of_videos(families, name):
+    model, inputs = families[name], video_batch(name)
     with prune(model, FastV(layer=1, budget="final"), keep=4), torch.no_grad():
         cache = model(**inputs, use_cache=True).past_key_values
     full = inputs["input_ids"].shape[1]

@@ -1,0 +1,90 @@
+"""Every method on every model family, as their declarations say: it prunes, or it is refused for the reason given."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from lmm_integration import EmbeddingRelevance, TrimTokenatorLC, prune  # noqa: E402
+from lmm_integration.adapters import FAMILIES, Adapter, adapter_for  # noqa: E402
+from lmm_integration.pruners import METHODS  # noqa: E402
+from lmm_integration.pruners.families import families_table, unserved  # noqa: E402
+
+NAMES = {
+    "llava": "llava",
+    "llava_next": "llava_next",
+    "llava_next_video": "next_video",
+    "llava_onevision": "onevision",
+    "qwen2_5_vl": "qwen",
+    "qwen3_vl": "qwen3",
+    "vipllava": "vipllava",  # which no adapter names
+}
+
+
+class Brightness:
+    """Reads the patches of the tower."""
+
+    sign = 1
+
+    def __call__(self, patches, text):
+        return patches.float().mean(-1)
+
+
+def model_and_batch(kind, tiny, families, images=(1, 2, 0)):
+    name = NAMES[kind]
+    if name in ("llava", "llava_next", "vipllava"):
+        return tiny.model(name), tiny.batch(tiny.model(name), images)
+    return families[name], families.batch(name, families[name], images)[0]
+
+
+def made(method, family):
+    """With options under which four tokens are in reach of three layers, and relevance as the family offers it."""
+    options = {}
+    if "relevance" in method.requires:
+        options["relevance"] = Brightness() if "patches" in family.offers else EmbeddingRelevance()
+    if method.budget_kind == "layer_mean":
+        options["budget"] = "final"
+    return method(**options)
+
+
+def test_every_family_is_tried():
+    assert list(NAMES)[:-1] == list(FAMILIES)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
+@pytest.mark.parametrize("kind", NAMES)
+@torch.no_grad()
+def test_every_method_on_every_family(kind, method, tiny, families):
+    """A ragged batch with a row of text: budgets hold, logits have full length, decoding needs no cache."""
+    model, inputs = model_and_batch(kind, tiny, families)
+    family = type(adapter_for(model))
+    assert (family is Adapter) == (kind == "vipllava")
+    pruner = made(method, family)
+    scope = "sample" if method is TrimTokenatorLC else "image"  # it divides one budget over several images
+    block = prune(model, pruner, keep=4, text="what?", budget_scope=scope, strict=False)
+    if why := unserved(method, family):
+        with pytest.raises((TypeError, ValueError)), block:
+            model(**inputs)
+        pytest.skip(f"{method.title} on {kind}: {why}")
+    with block as pruning:
+        logits = model(**inputs).logits
+        tokens = pruning.stats.tokens
+        words = [model.generate(**inputs, max_new_tokens=2, do_sample=False, use_cache=use) for use in (True, False)]
+    kept = [left for _, left in tokens]
+    assert (kept if scope == "image" else [kept[0], kept[1] + kept[2]]) == [4, 4, 4][: 3 if scope == "image" else 2]
+    assert logits.shape[:2] == inputs["input_ids"].shape
+    assert logits[inputs["attention_mask"].bool()].isfinite().all()
+    assert torch.equal(*words)
+
+
+def test_the_table_is_what_is_declared():
+    rows = families_table()
+    assert [row["method"] for row in rows] == [method.title for method in METHODS]
+    for row, method in zip(rows, METHODS, strict=True):
+        for kind, family in FAMILIES.items():
+            assert row[kind].startswith("no: ") == bool(unserved(method, family))
+    relevance = next(row for row in rows if row["method"] == "CDPruner")
+    assert (relevance["llava_onevision"], relevance["qwen3_vl"]) == (
+        "relevance by a text tower or by words",
+        "relevance by words",
+    )
