@@ -15,6 +15,7 @@ from lmm_integration.commands.demo import demo
 from lmm_integration.commands.evaluate import evaluate
 from lmm_integration.commands.gap import gap
 from lmm_integration.commands.instances import instances
+from lmm_integration.commands.latency import latency
 from lmm_integration.commands.prune import prune
 from lmm_integration.commands.solve import solve
 from lmm_integration.commands.version import version
@@ -74,7 +75,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for command in (solve, check, gap, demo, instances, prune, capture, conform, evaluate, version):
+for command in (solve, check, gap, demo, instances, prune, latency, capture, conform, evaluate, version):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""Where the time of a request goes, stage by stage, with and without pruning."""

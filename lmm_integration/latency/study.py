@@ -1,0 +1,180 @@
+"""The sweep: every row in turn in every round, one line of JSON for each request, taken up again where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmm_integration.latency.clock import Clock
+from lmm_integration.latency.kernels import switch, why_not
+from lmm_integration.latency.machine import machine_state
+from lmm_integration.latency.memory import GIB, eager_scores, free_bytes
+from lmm_integration.latency.request import Timed, timed_request
+from lmm_integration.latency.rows import Row
+from lmm_integration.latency.workload import Workload
+
+RUNS, SETTINGS = "runs.jsonl", "run.json"
+Line = dict[str, Any]
+OnLine = Callable[[Line, int, int], None]
+
+
+def run_sweep(
+    model: Any,
+    workload: Workload,
+    rows: Sequence[Row],
+    batches: Sequence[int],
+    new_tokens: int,
+    *,
+    repeats: int,
+    warmup: int,
+    out: Path | None = None,
+    on_line: OnLine | None = None,
+) -> list[Line]:
+    """Time every row at every batch size.
+
+    Rows take turns, A B C A B C, so that a slow moment of the machine falls on all of them, and a ratio is taken within
+    one round. Before the first round of a batch size every row runs `warmup` times unrecorded; after an interruption
+    too. A row that cannot run here, by its kernel or for want of memory, becomes a line with the reason in `skipped`.
+
+    Parameters
+    ----------
+    rows : the first is the unpruned model with sdpa.
+    new_tokens : length of the output; every shorter one is measured along.
+    out : folder for `runs.jsonl`, written as it goes; what stands there is not run again.
+    on_line : called with each new line, how many there are now and how many there will be at most.
+
+    Returns
+    -------
+    The lines, old and new, of these rows and batches: fields of `Timed`, and method, kernel, keep, batch, round and
+    machine.
+
+    Raises
+    ------
+    ValueError : a budget that a method cannot serve, a line of an earlier run that is none.
+    """
+    clock = Clock(model.device)
+    wanted = [(*row.key, batch) for batch in batches for row in rows]
+    lines = {_key(line): line for line in ([] if out is None else read_lines(out / RUNS))}
+
+    def request(row: Row, inputs: dict[str, Any]) -> Timed:
+        options = switch(model, row.kernel)
+        return timed_request(model, inputs, row.pruner, row.keep, new_tokens, clock, workload, **options)
+
+    def keep(line: Line) -> None:
+        lines[_key(line)] = line
+        if out is not None:
+            with (out / RUNS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, allow_nan=False) + "\n")
+        if on_line is not None:
+            here = [line for key, line in lines.items() if key[:4] in wanted]
+            on_line(line, sum(repeats if "skipped" in line else 1 for line in here), len(wanted) * repeats)
+
+    for batch in batches:
+        inputs = workload.inputs(batch)
+        left = {}
+        for row in rows:
+            rounds = [number for number in range(repeats) if (*row.key, batch, number) not in lines]
+            if not rounds or (*row.key, batch, None) in lines:
+                continue
+            reason = why_not(row.kernel, model) or _no_room(row, model, batch, inputs["input_ids"].shape[1])
+            if reason := reason or _warm(partial(request, row, inputs), row, warmup):
+                keep(_named(row, batch) | {"skipped": reason})
+            else:
+                left[row] = rounds
+        for number in range(repeats):
+            for row in (row for row, rounds in left.items() if number in rounds):
+                state = machine_state(str(model.device))
+                timed = asdict(request(row, inputs))
+                keep(_named(row, batch) | {"round": number, "machine": state} | _rounded(timed))
+    return [line for key, line in lines.items() if key[:4] in wanted]
+
+
+def _warm(request: Callable[[], object], row: Row, warmup: int) -> str | None:
+    """Run a row unrecorded; why it cannot be had, or None."""
+    try:
+        for _ in range(max(1, warmup)):
+            request()
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return "out of memory"
+    except Exception as error:
+        if row.kernel != "compile":  # whose road leads through the compiler of the machine
+            raise
+        return f"cannot be compiled here: {type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}"
+    return None
+
+
+def _no_room(row: Row, model: Any, batch: int, columns: int) -> str | None:
+    """Eager attention writes its scores out, and the main memory of a CPU has no error for too much."""
+    if row.kernel != "eager":
+        return None
+    wants, free = eager_scores(model.config, rows=batch, columns=columns), free_bytes(str(model.device))
+    if free is None or wants <= free:
+        return None
+    return f"the scores of a layer take about {wants / GIB:.1f} GiB, and {free / GIB:.1f} GiB are free"
+
+
+def _named(row: Row, batch: int) -> Line:
+    return {"method": row.method, "kernel": row.kernel, "keep": row.keep, "batch": batch}
+
+
+def _key(line: Line) -> tuple[Any, ...]:
+    return (line["method"], line["kernel"], line["keep"], line["batch"], line.get("round"))
+
+
+def _rounded(value: Any) -> Any:
+    """Microseconds are enough."""
+    if isinstance(value, dict):
+        return {name: _rounded(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(entry) for entry in value]
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The lines of an earlier run; a last one cut short is left out, and taken off the file.
+
+    Raises
+    ------
+    ValueError : a line that is not a run, with its number.
+    """
+    if not path.exists():
+        return []
+    whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
+    if rest:
+        path.write_text(whole + "\n" if whole else "", encoding="utf-8")
+    lines = []
+    for number, text in enumerate(whole.splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            _key(line)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"line {number} of {path} is not a timed request: {error}") from error
+        lines.append(line)
+    return lines
+
+
+def open_folder(out: Path, settings: Mapping[str, Any], session: Mapping[str, Any]) -> None:
+    """Make the folder, or go on in it; `run.json` keeps the settings and a line for each session.
+
+    Raises
+    ------
+    ValueError : the folder holds runs of other settings, whose times cannot stand beside these.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / SETTINGS
+    kept: dict[str, Any] = {"settings": dict(settings), "sessions": []}
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name, value in settings.items() if kept["settings"].get(name) != value]
+        if other:
+            was = ", ".join(f"{name} {kept['settings'].get(name)!r} (now {settings[name]!r})" for name in other)
+            raise ValueError(f"{out} holds runs with {was}: choose another folder")
+    kept["sessions"].append(dict(session))
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
