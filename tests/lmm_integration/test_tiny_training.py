@@ -1,0 +1,213 @@
+"""Training of the tiny model: packed questions do not see each other, labels are right, an interrupted run goes on the same."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("skimage")
+pytest.importorskip("sklearn")
+
+import torch
+
+from lmm_integration.tiny.build import clip_model, llava_model
+from lmm_integration.tiny.pictures import COLOURS, SHAPES, TOKENS
+from lmm_integration.tiny.scenes import draw_scene
+from lmm_integration.tiny.training import recipes
+from lmm_integration.tiny.training.language import Answering, LanguageRecipe, answer_losses
+from lmm_integration.tiny.training.loop import is_accuracy, schedule, train
+from lmm_integration.tiny.training.packing import IGNORED, Packer
+from lmm_integration.tiny.training.run import export
+from lmm_integration.tiny.training.tower import NOTHING, TowerLosses, TowerRecipe, labels_of, pixels_of, tower_batch
+from lmm_integration.tiny.words import processor, tokenizer
+
+ASKED = [("is there a red ring ?", "yes"), ("read the digits", "3 7"), ("what color is the cross ?", "blue")]
+
+
+@pytest.fixture(scope="module")
+def llava():
+    torch.manual_seed(0)
+    return llava_model(clip_model()).eval()
+
+
+def all_of(images=1):
+    return np.arange(TOKENS * images)
+
+
+def scores(llava, batch, features):
+    """(L, vocabulary) of a packed sample."""
+    model = llava.model
+    row = model.language_model.embed_tokens(batch.ids)
+    row = torch.cat([row[:, :3], features[batch.kept[0]][None], row[:, 3 + len(batch.kept[0]) :]], dim=1)
+    bias = torch.zeros(batch.visible.shape).masked_fill(~batch.visible, torch.finfo(torch.float32).min)
+    states = model.language_model(
+        inputs_embeds=row, attention_mask=bias, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    return llava.lm_head(states)[0]
+
+
+@torch.no_grad()
+def test_packed_questions_answer_as_if_alone(llava):
+    packer = Packer(tokenizer())
+    torch.manual_seed(1)
+    features, kept = torch.randn(TOKENS, 128), np.sort(np.random.default_rng(0).permutation(TOKENS)[:9])
+    together = packer.pack([ASKED], [kept], [np.array([0])], [False])
+    found = scores(llava, together, features)[together.targets[0] != IGNORED]
+    alone = []
+    for pair in ASKED:
+        single = packer.pack([[pair]], [kept], [np.array([0])], [False])
+        alone.append(scores(llava, single, features)[single.targets[0] != IGNORED])
+    torch.testing.assert_close(found, torch.cat(alone), atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_packed_question_is_the_prompt_of_the_processor(llava):
+    rng = np.random.default_rng(3)
+    scene = draw_scene("train", rng)
+    question = ASKED[0][0]
+    inputs = processor()(images=_pillow(scene), text=f"USER: <image>\n{question} ASSISTANT:", return_tensors="pt")
+    batch = Packer(tokenizer()).pack([[ASKED[0]]], [all_of()], [np.array([0])], [False])
+    torch.testing.assert_close(inputs["pixel_values"], pixels_of(scene.picture[None]), atol=1e-6, rtol=0)
+    n = inputs["input_ids"].shape[1]
+    assert inputs["input_ids"][0].tolist() == batch.ids[0, :n].tolist()
+    assert batch.positions[0].tolist() == list(range(batch.ids.shape[1]))
+    features = llava.model.multi_modal_projector(Answering(llava, False).visual(inputs["pixel_values"]))[0]
+    torch.testing.assert_close(
+        scores(llava, batch, features)[n - 1], llava(**inputs).logits[0, -1], atol=1e-4, rtol=1e-4
+    )
+
+
+def _pillow(scene):
+    from PIL import Image
+
+    return Image.fromarray(scene.picture)
+
+
+def test_positions_of_several_pictures():
+    packer = Packer(tokenizer())
+    kept, starts = np.array([0, 5, TOKENS + 2]), np.array([2 * TOKENS, 7 * TOKENS])
+    batch = packer.pack([ASKED[:1]] * 2, [kept] * 2, [starts] * 2, [False, True])
+    own, close = batch.positions[:, 3:6].tolist()
+    assert own == [3 + 512, 3 + 517, 3 + 7 * TOKENS + 2]
+    assert close == [3, 4, 5]
+    assert batch.positions[:, 6].tolist() == [3 + 8 * TOKENS, 6]
+
+
+def test_targets_are_the_words_of_the_answer_and_the_end():
+    words = tokenizer()
+    batch = Packer(words).pack([ASKED], [all_of()[:4]], [np.array([0])], [True])
+    targets = [int(t) for t in batch.targets[0] if t != IGNORED]
+    assert words.convert_ids_to_tokens(targets) == ["yes", "</s>", "3", "7", "</s>", "blue", "</s>"]
+    of = batch.question[0][batch.targets[0] != IGNORED].tolist()
+    assert of == [0, 0, 1, 1, 1, 2, 2]
+    before = batch.ids[0][(batch.targets[0] != IGNORED).nonzero()[0]]
+    assert words.convert_ids_to_tokens(before.tolist()) == [":"]
+
+
+def test_labels_name_what_a_patch_shows():
+    rng = np.random.default_rng(4)
+    for _ in range(10):
+        scene = draw_scene("train", rng)
+        concepts = [("red", None, None), (None, None, "any"), (None, "ring", None)]
+        labels = labels_of(scene, concepts)
+        for thing in scene.things:
+            here = int(thing.y // 8) * 16 + int(thing.x // 8)
+            if scene.cover[:, here].max() <= 0.2:
+                continue
+            if thing.shape:
+                assert labels["colour"][here] == list(COLOURS).index(thing.colour)
+                assert labels["shape"][here] == SHAPES.index(thing.shape)
+                assert labels["patch"][here, 0] == (thing.colour == "red")
+            elif thing.digit is not None:
+                assert labels["digit"][here] == thing.digit
+                assert labels["patch"][here, 1] == 1
+        bare = scene.cover.max(0) == 0
+        assert (labels["colour"][bare] == len(COLOURS)).all()
+        assert (labels["digit"][bare] == NOTHING).all()
+        assert labels["image"][0] == any(t.colour == "red" for t in scene.things)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_the_first_stage_has_the_losses_of_its_tower(labels):
+    torch.manual_seed(0)
+    recipe = TowerRecipe(labels=labels, steps=1, batch=2, texts=8)
+    found = TowerLosses(clip_model(), labels)(*tower_batch(recipe, np.random.default_rng(0), tokenizer()))
+    minimised = {name for name in found if not is_accuracy(name)}
+    assert minimised == ({"image", "patch", "colour", "shape", "digit"} if labels else {"image"})
+    assert all(torch.isfinite(found[name]) for name in minimised)
+
+
+@pytest.mark.parametrize("regime", ["plain", "robust"])
+def test_the_second_stage_reaches_every_weight_but_the_tower(llava, regime):
+    recipe = LanguageRecipe(regime, steps=1, batch=2, questions=4)
+    module = Answering(llava, tune_tower=False)
+    losses = answer_losses(recipe, module, tokenizer())
+    found = losses(np.random.default_rng(0), 0)
+    found["answer"].backward()
+    without = [name for name, weight in llava.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert all("vision_tower" in name for name in without)
+    llava.zero_grad()
+    assert 0 <= found["right"] <= 1
+
+
+def test_some_batches_have_several_pictures(llava):
+    recipe = LanguageRecipe("robust", steps=1, batch=4, questions=3, several=1.0)
+    losses = answer_losses(recipe, Answering(llava, tune_tower=False), tokenizer())
+    assert "several_right" in losses(np.random.default_rng(0), 0)
+
+
+def regression(folder, steps, until=None):
+    torch.manual_seed(0)
+    module = torch.nn.Linear(3, 1)
+
+    def losses(rng, step):
+        if step == until:
+            raise KeyboardInterrupt
+        x = torch.from_numpy(rng.standard_normal((8, 3)).astype(np.float32))
+        return {"square": ((module(x) - x.sum(1, keepdim=True)) ** 2).mean(), "right": torch.tensor(0.5)}
+
+    said = []
+    train(module, losses, steps=steps, rate=0.01, decay=0.0, warmup=5, seed=1, folder=folder, say=said.append)
+    return module.weight.detach().clone(), said
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
+    whole, said = regression(tmp_path / "whole", 600)
+    with pytest.raises(KeyboardInterrupt):
+        regression(tmp_path / "cut", 600, until=423)
+    resumed, _ = regression(tmp_path / "cut", 600)
+    torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
+    assert json.loads(said[-1])["step"] == 600
+    assert json.loads(said[-1])["square"] < json.loads(said[0])["square"]
+
+
+def test_the_rate_rises_and_falls():
+    rates = [schedule(step, 100, 10) for step in range(100)]
+    assert rates[0] < rates[5] < rates[9]
+    assert max(rates) <= 1
+    assert rates[9] > rates[50] > rates[99] > 0.03
+
+
+def test_export_makes_a_folder_that_loads(tmp_path, monkeypatch):
+    from lmm_integration.model_files import load_model
+    from lmm_integration.relevance import ClipRelevance
+
+    tower = TowerRecipe(labels=False, steps=1, batch=1, texts=2)
+    run = replace(
+        recipes.RUNS["labelled"], tower="small", language=LanguageRecipe("plain", steps=1, batch=1, questions=2)
+    )
+    monkeypatch.setitem(recipes.TOWERS, "small", tower)
+    monkeypatch.setitem(recipes.RUNS, "small", run)
+    export("small", 0, tmp_path / "out", tmp_path / "folder", say=lambda line: None)
+    loaded = load_model(str(tmp_path / "folder"))
+    assert loaded.model.dtype == torch.float16
+    assert loaded.model.config.image_seq_length == TOKENS
+    relevance = ClipRelevance.from_pretrained(str(tmp_path / "folder" / "clip"), sign=1)
+    patches = torch.randn(1, TOKENS, 128)
+    assert relevance(patches, "is there a red ring ?").shape == (1, TOKENS)
+    assert json.loads((tmp_path / "folder" / "recipe.json").read_text())["run"] == "small"
+    sizes = [path.stat().st_size for path in (tmp_path / "folder").rglob("*.safetensors")]
+    assert sum(sizes) < 12e6
