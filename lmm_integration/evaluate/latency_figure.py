@@ -72,6 +72,9 @@ def _outputs(ax: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
             label=row["label"],
         )
     ax.axhline(1.0, color="#888888", linewidth=0.8, linestyle=":")
+    lengths = list(rows[0]["outputs"])
     ax.set_xscale("log", base=2)
+    ax.set_xticks(lengths, [str(n) for n in lengths])
+    ax.minorticks_off()
     ax.set_ylim(bottom=0)
     ax.set_ylabel("ratio to unpruned", fontsize=8)

@@ -125,7 +125,7 @@ def timed_request(
     """
     watch, marks = Watch(clock), TokenMarks(clock)
     adapter = copy.copy(adapter_for(model))
-    adapter.encode = watch.watched("vision", adapter.encode)
+    adapter.__dict__["encode"] = watch.watched("vision", adapter.encode)
     options |= {"max_new_tokens": new_tokens, "min_new_tokens": new_tokens, "do_sample": False, "num_beams": 1}
     options["logits_processor"] = [marks]
     if model.generation_config.pad_token_id is None:
