@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lmm_integration import versions
 from lmm_integration.adapters.layout import Kept, Layout, Modality, Newline
+from lmm_integration.compiled import is_compiled
 
 
 class Adapter:
@@ -29,7 +30,7 @@ class Adapter:
     def check(self, model: Any) -> None:
         """TypeError for a model that this road cannot serve."""
         name = type(model).__name__
-        if hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None:
+        if is_compiled(model):
             raise TypeError("a compiled model cannot be pruned: its prompt changes length, and hooks would be traced")
         base = getattr(model, "base_model", None)
         if getattr(base, "get_image_features", None) is None or self._placeholder(model) is None:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from lmm_integration import versions
+from lmm_integration.compiled import is_compiled
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "head_dim", "scaling")
 
@@ -26,6 +27,8 @@ def decoder_of(model: Any, *, reads_attention: bool) -> Any:
     layers = getattr(decoder, "layers", None)
     if decoder is None or not layers:
         raise TypeError(f"pruning inside the model needs a decoder with layers, and {name} has none that it can find")
+    if any(is_compiled(module) for module in decoder.modules()):
+        raise TypeError(f"the decoder of {name} is compiled: hooks between its layers would be traced, not run")
     config = decoder.config
     windowed = "sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"
     if set(getattr(config, "layer_types", None) or [windowed]) != {"full_attention"}:

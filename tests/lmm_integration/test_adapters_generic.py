@@ -47,21 +47,12 @@ def test_methods_that_read_the_tower_are_refused_on_an_unknown_family(tiny, prun
 
 
 def test_models_that_cannot_be_served_are_refused():
-    """No vision tower, compiled, or placed by multimodal rotary positions: one sentence each."""
+    """No vision tower, or placed by multimodal rotary positions: one sentence each."""
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     text_only = hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=20, **small))
     with pytest.raises(TypeError, match="a model with a vision tower, and LlamaForCausalLM has none"):
         prune(text_only, DivPrune())
 
-    class Compiled:
-        _orig_mod = text_only
-
-    with pytest.raises(TypeError, match="a compiled model"):
-        prune(Compiled(), DivPrune())
-    in_place = hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=20, **small))
-    in_place._compiled_call_impl = in_place.forward  # what model.compile() leaves on a module
-    with pytest.raises(TypeError, match="a compiled model"):
-        prune(in_place, DivPrune())
     config = hf.Qwen2VLConfig(
         text_config={"vocab_size": 20, "num_key_value_heads": 2, "pad_token_id": 0}
         | small
@@ -70,6 +61,23 @@ def test_models_that_cannot_be_served_are_refused():
     )
     with pytest.raises(TypeError, match="multimodal rotary positions"):
         prune(hf.Qwen2VLForConditionalGeneration(config), DivPrune())
+
+
+def test_compiled_models_are_refused(tiny):
+    """In any of the three ways to compile one, none of which has compiled anything yet; parts, inside the model alone."""
+    model = tiny.fresh("llava")
+    with pytest.raises(TypeError, match="a compiled model cannot be pruned"):
+        prune(torch.compile(model, backend="eager"), DivPrune())
+    in_place, by_forward, part = (tiny.fresh("llava") for _ in range(3))
+    in_place.compile(backend="eager")
+    by_forward.forward = torch.compile(by_forward.forward, backend="eager")
+    for compiled in (in_place, by_forward):
+        with pytest.raises(TypeError, match="a compiled model cannot be pruned"):
+            prune(compiled, DivPrune())
+    part.get_decoder().layers[2].compile(backend="eager")
+    with pytest.raises(TypeError, match="the decoder of LlavaForConditionalGeneration is compiled"):
+        prune(part, DivPrune(layer=1))
+    prune(part, DivPrune())
 
 
 def test_ragged_budgets_are_refused_where_features_are_one_tensor(tiny):

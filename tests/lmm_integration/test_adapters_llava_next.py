@@ -58,7 +58,7 @@ def test_crops_are_rectangles_and_lines_end_in_newlines(tiny):
         assert (layout.row[16:].diff() >= 0).all()
 
 
-def test_the_newline_policies(tiny):
+def test_t17_the_newline_policies(tiny):
     """none: k tokens, none a newline; row: one for each line with a kept token; all: every one; candidate: k of all."""
     model = tiny.model("llava_next")
     inputs = tiny.batch(model, (1,))
@@ -97,7 +97,7 @@ def test_pick_order_puts_newlines_last(tiny):
 
 
 @pytest.mark.parametrize("pruner", [DivPrune(), UniformGrid(), AveragePool(), ClsAttention()], ids=lambda p: p.title)
-def test_a_budget_per_crop_is_spent_in_every_crop(tiny, pruner):
+def test_t17_a_budget_per_crop_is_spent_in_every_crop(tiny, pruner):
     """Each crop keeps its k, or all it has."""
     model = tiny.model("llava_next")
     inputs = tiny.batch(model, (1, 1))

@@ -580,10 +580,9 @@ def test_decoders_that_cannot_be_pruned_are_refused(tiny):
 
 def unpadded(module, query, key, value, mask, scaling, position_ids=None, **options):
     """What FlashAttention takes: a 2-D mask or None, causal from the bottom right; positions tell what is packed."""
-    from transformers.modeling_flash_attention_utils import _is_packed_sequence
-
     rows, heads, new, _ = query.shape
-    assert position_ids is None or not _is_packed_sequence(position_ids, rows)
+    if position_ids is not None and rows == 1 and new > 1:  # a sequence begins wherever the lowest position stands
+        assert int((position_ids == position_ids.min()).sum()) == 1
     assert mask is None or mask.shape == (rows, key.shape[2])
     key, value = (x.repeat_interleave(heads // x.shape[1], 1) for x in (key, value))
     out = torch.zeros_like(query)
@@ -597,18 +596,24 @@ def unpadded(module, query, key, value, mask, scaling, position_ids=None, **opti
     return out.transpose(1, 2).contiguous(), None
 
 
-def test_the_contract_of_flash_attention_is_kept(tiny):
-    """2-D masks over each layer's own keys, no positions with gaps: the logits are those of sdpa."""
+@pytest.mark.parametrize("place", ["layers 1 and 2", "input", "input, places kept"])
+def test_the_contract_of_flash_attention_is_kept(tiny, place):
+    """2-D masks over each layer's own keys, positions that no one takes for packed: the logits are those of sdpa."""
     from transformers.masking_utils import flash_attention_mask
 
     transformers.AttentionInterface.register("unpadded", unpadded)
     transformers.AttentionMaskInterface.register("unpadded", flash_attention_mask)
     options = GREEDY | {"output_logits": True, "return_dict_in_generate": True}
     logits = []
+    pruner = {
+        "layers 1 and 2": Loudest((1, 6), (2, 3)),
+        "input": DivPrune(),
+        "input, places kept": DivPrune(position_policy="keep"),
+    }[place]
     for kernel in ("sdpa", "unpadded"):
         model = tiny.fresh("llava")
         model.get_decoder().set_attn_implementation(kernel)
-        with prune(model, Loudest((1, 6), (2, 3)), keep=6):
+        with prune(model, pruner, keep=6):
             for images in ((1,), IMAGES):
                 logits += model.generate(**tiny.batch(model, images), **options).logits
     for a, b in zip(logits[: len(logits) // 2], logits[len(logits) // 2 :], strict=True):

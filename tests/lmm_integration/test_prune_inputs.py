@@ -226,7 +226,7 @@ def test_merged_tokens_take_the_place_of_their_cells(tiny):
     torch.testing.assert_close(new["mm_encoder_outputs"]["image"].pooler_output[0], expected)
 
 
-def test_positions_without_a_mask_are_not_taken_for_packed_sequences(tiny):
+def test_t1_positions_without_a_mask_are_not_taken_for_packed_sequences(tiny):
     """Kept positions have gaps; the explicit mask keeps transformers from cutting the prompt there."""
     model = tiny.model("llava")
     inputs = tiny.batch(model, (1,))
