@@ -9,7 +9,7 @@ from lmm_integration.tiny.training.tower import TowerRecipe
 
 TOWERS = {
     "labelled": TowerRecipe(labels=True, steps=1300),
-    "control": TowerRecipe(labels=False, steps=1000, sparse=0.5),
+    "control": TowerRecipe(labels=False, steps=500, sparse=0.5),
 }
 
 
@@ -30,8 +30,8 @@ class Run:
 
 
 RUNS = {
-    "labelled": Run("labelled", LanguageRecipe("robust", steps=1200)),
+    "labelled": Run("labelled", LanguageRecipe("robust", steps=1100)),
     "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=150, rate=5e-4), after="labelled"),
-    "control": Run("control", LanguageRecipe("robust", steps=400, rate=1e-3), after="labelled"),
+    "control": Run("control", LanguageRecipe("robust", steps=400, rate=1e-3, tower_scale=0.5), after="labelled"),
 }
 SHIPPED = ("labelled", "control")
