@@ -18,7 +18,7 @@ from lmm_integration.evaluate.batches import Batch, pictures_of, with_pictures, 
 from lmm_integration.evaluate.bench import BLIND, NONE, Bench, Cell
 from lmm_integration.evaluate.shared_vision import SharedVision, wait
 from lmm_integration.evaluate.task import Question, normalised
-from lmm_integration.evaluate.work import Stages, Work
+from lmm_integration.evaluate.work import Stages, Work, reducer_of
 from lmm_integration.handover import for_generate, hand_over
 from lmm_integration.layer_tokens import inner_layers
 
@@ -109,7 +109,7 @@ class BatchRun:
         if callable(make := getattr(pruner, "for_questions", None)):
             pruner = make(self.batch, cell.draw)
         asked = [question.question for question in self.batch]
-        self.vision.seconds, self.vision.fresh = 0.0, "vision_attention" in getattr(pruner, "requires", ())
+        self.vision.seconds, self.vision.fresh = 0.0, "vision_attention" in getattr(reducer_of(pruner), "requires", ())
         try:
             with prune(
                 self.model,
@@ -117,7 +117,7 @@ class BatchRun:
                 keep=cell.keep,
                 text=asked,
                 processor=self.bench.processor,
-                budget_scope=getattr(pruner, "budget_scope", "image"),
+                budget_scope=getattr(reducer_of(pruner), "budget_scope", "image"),
                 adapter=self.vision,  # type: ignore[arg-type]
             ) as pruning:
                 said = self._generate(self.inputs, self.inputs["input_ids"].shape[1])
@@ -210,7 +210,7 @@ class BatchRun:
         for row, (question, answer) in enumerate(zip(self.batch, answers, strict=True)):
             mine, left = sizes[self._of_row(row)], stages[self._of_row(row)]
             counts = [spent(n, here, self.depth) for n, here in zip(mine, left, strict=True)]
-            decoder, cache = self.work.decoder(text[row], mine, left)
+            decoder, cache = self.work.decoder(self.bench.pruners.get(cell.method), text[row], mine, left)
             lines.append(
                 Line(
                     key=key(cell, question),

@@ -15,6 +15,8 @@ from lmm_integration.budget import layer_counts
 from lmm_integration.evaluate.bench import Bench
 from lmm_integration.evaluate.selector_flops import Choosing, selector_flops
 from lmm_integration.flops import DecoderShape, kv_bytes, prefill_flops
+from lmm_integration.operation_flops import depth_costs
+from lmm_integration.operation_pruner import checked_depths, prunes_operations
 from lmm_integration.pre_llm import run
 from lmm_integration.tokens import Choice, VisualTokens
 
@@ -50,14 +52,21 @@ class Work:
         except (AttributeError, TypeError, ValueError):  # no gated MLPs, or layers that differ
             self.shape = None
 
-    def decoder(self, text: int, sizes: Sequence[int], stages: Sequence[Stages]) -> tuple[int | None, int | None]:
+    def decoder(
+        self, pruner: Any, text: int, sizes: Sequence[int], stages: Sequence[Stages]
+    ) -> tuple[int | None, int | None]:
         """Prefill, and bytes of the cache, for `text` tokens and pictures of these sizes pruned in these stages."""
         if self.shape is None:
             return None, None
         depth = self.shape.layers
         counts = [layer_counts(n, left, depth) for n, left in zip(sizes, stages, strict=True)]
         layers = [text + sum(here[layer] for here in counts) for layer in range(depth)]
-        return prefill_flops(self.shape, layers), kv_bytes(self.shape, layers)
+        if not prunes_operations(pruner):
+            return prefill_flops(self.shape, layers), kv_bytes(self.shape, layers)
+        attention, mlp = checked_depths(pruner, depth)
+        entering = sum(left[0][1] for left in stages)
+        cost = depth_costs(self.shape, text, entering, pruner.attn_prune)
+        return cost.fixed + attention * cost.attention + mlp * cost.mlp, kv_bytes(self.shape, layers)
 
     def vision(self, inputs: Mapping[str, Any], output: Any) -> list[int]:
         """Tower and projector, per picture: a crop of any picture counts as one of the first batch."""
@@ -73,7 +82,7 @@ class Work:
         """What a pruner of the input reads beside the tokens, per question: text tower, a row of attention, the picture
         encoded again.
         """
-        pruner = self.bench.pruners[label]
+        pruner = reducer_of(self.bench.pruners[label])
         needs = frozenset(getattr(pruner, "requires", ())) & {"relevance", "vision_attention", "reencode"}
         if not needs:
             return 0
@@ -96,10 +105,8 @@ class Work:
         total = 0
         for n, left in zip(sizes, stages, strict=True):
             shape = self.shape
-            choosing = Choosing(
-                n, left[-1][1], shape.width, shape.query_width, shape.kv_width, text + sum(sizes), words
-            )
-            flops = selector_flops(pruner, choosing)
+            choosing = Choosing(n, left[0][1], shape.width, shape.query_width, shape.kv_width, text + sum(sizes), words)
+            flops = selector_flops(reducer_of(pruner), choosing)
             if flops is None:
                 return None
             total += flops
@@ -107,6 +114,11 @@ class Work:
 
     def _tower(self, inputs: Mapping[str, Any]) -> int:
         return counted(lambda: self.adapter.encode(self.bench.model, inputs))
+
+
+def reducer_of(pruner: Any) -> Any:
+    """Who chooses tokens: a pruner of operations leaves that to another one."""
+    return pruner.reducer if prunes_operations(pruner) else pruner
 
 
 def counted(call: Callable[[], Any]) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lmm_integration.sequence import PositionPolicy
 from lmm_integration.tokens import Choice, VisualTokens
+from lmm_integration.units import BudgetScope
 
 Order = Literal["raster", "selection"]
 
@@ -27,6 +28,7 @@ class Method(ABC):
     budget_kind : what "64 tokens" means; `"input"`: 64 enter the language model.
     merges : it hands over new tokens, made of old ones.
     positional : it goes by the place of a token, or by chance, so that the order of the tokens matters.
+    budget_scope : what gets a budget where nobody says; "sample" divides one over all pictures of a question.
 
     Parameters
     ----------
@@ -42,6 +44,7 @@ class Method(ABC):
     budget_kind: ClassVar[str] = "input"
     merges: ClassVar[bool] = False
     positional: ClassVar[bool] = False
+    budget_scope: ClassVar[BudgetScope] = "image"
 
     order: Order = "raster"
     position_policy: PositionPolicy = "repack"

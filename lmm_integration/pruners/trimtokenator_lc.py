@@ -15,6 +15,7 @@ from lmm_integration.pruners.method import Method
 from lmm_integration.pruners.representative import representative, unit_tokens
 from lmm_integration.pruners.trimtokenator import TrimTokenator
 from lmm_integration.tokens import Choice, VisualTokens
+from lmm_integration.units import BudgetScope
 
 Stages = Literal["inside_first", "across_first"]
 Budgets = Literal["dynamic", "uniform"]
@@ -57,6 +58,7 @@ class TrimTokenatorLC(Method):
     source: ClassVar[str] = "zhang2025trimtokenatorlc"
     does: ClassVar[str] = "derived: one budget over many images, diverse inside each, then across and near the question"
     requires: ClassVar[frozenset[str]] = frozenset({"text_embeddings"})
+    budget_scope: ClassVar[BudgetScope] = "sample"
 
     stages: Stages = "inside_first"
     budgets: Budgets = "dynamic"

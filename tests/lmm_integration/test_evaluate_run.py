@@ -24,7 +24,16 @@ from lmm_integration.evaluate.sampling import stratified  # noqa: E402
 from lmm_integration.evaluate.task import Question  # noqa: E402
 from lmm_integration.flops import DecoderShape, kv_bytes, prefill_flops  # noqa: E402
 from lmm_integration.model_files import load_model  # noqa: E402
-from lmm_integration.pruners import ClsAttention, DivPrune, FastV, InputResize, RandomPruner, UniformGrid  # noqa: E402
+from lmm_integration.pruners import (  # noqa: E402
+    DOP,
+    ClsAttention,
+    DivPrune,
+    FastV,
+    InputResize,
+    RandomPruner,
+    TrimTokenatorLC,
+    UniformGrid,
+)
 from lmm_integration.tokens import Merged  # noqa: E402
 
 TOKENS, LONG = 36, 4
@@ -35,6 +44,8 @@ PRUNERS = {
     "clsattention": ClsAttention(layer=-1),
     "uniformgrid": UniformGrid(),
     "inputresize": InputResize(),
+    "dop": DOP(policy=(2, 1)),
+    "trimtokenatorlc": TrimTokenatorLC(),
 }
 
 
@@ -83,7 +94,7 @@ def test_unpruned_is_the_model_as_anyone_runs_it(bench, task):
     assert len({question.answer for question in task}) > 10  # the pictures matter
 
 
-@pytest.mark.parametrize("method", PRUNERS)
+@pytest.mark.parametrize("method", [name for name in PRUNERS if name != "dop"])  # which skips operations all the same
 def test_keeping_everything_scores_as_unpruned(bench, task, method):
     row = score(bench, task, Cell(method, 1.0))
     assert row["accuracy"] == 1.0
@@ -153,10 +164,10 @@ def test_random_draws_belong_to_the_question(bench, task):
 
 def test_what_an_answer_costs(bench, task):
     one = [task[0]]
-    none, pruned, inner, blind = answer_all(
+    none, pruned, inner, skipping, blind = answer_all(
         bench,
         one,
-        [Cell("none", 1.0), Cell("divprune", 0.25), Cell("fastv", 0.25), Cell("blind", 0.0)],
+        [Cell("none", 1.0), Cell("divprune", 0.25), Cell("fastv", 0.25), Cell("dop", 0.25), Cell("blind", 0.0)],
         max_new_tokens=LONG,
     )
     shape = DecoderShape.of(bench.model)
@@ -167,6 +178,8 @@ def test_what_an_answer_costs(bench, task):
     assert pruned.flops["decoder"] == prefill_flops(shape, text + 9)
     assert inner.flops["decoder"] == prefill_flops(shape, [whole, text + 9])
     assert inner.kv_bytes == kv_bytes(shape, [whole, text + 9])
+    mlps = 6 * 9 * 32 * 64  # of the visual tokens in the second layer
+    assert skipping.flops["decoder"] == pruned.flops["decoder"] - mlps
     assert (pruned.input, inner.input, inner.final, blind.tokens) == (9, 36, 9, 0)
     assert pruned.flops["selector"] == 2 * 36 * 36 * 32 + 2 * 9 * 36
     assert none.flops["vision"] == pruned.flops["vision"] == vision_flops(bench.model.config.vision_config) + 36 * 4096
