@@ -13,12 +13,18 @@ Bool = npt.NDArray[np.bool_]
 
 
 def to_numpy(values: Any) -> npt.NDArray[Any]:
-    """Any array-like as numpy; torch tensors as they are (bfloat16 through float32), without importing torch."""
+    """Any array-like as numpy, torch tensors without importing torch; bfloat16 as float32, which holds it exactly."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if "bfloat16" in str(values.dtype) else values
         values = values.numpy()
-    return np.asarray(values)
+    array = np.asarray(values)
+    return from_bfloat16(array.view(np.uint16)) if array.dtype.name == "bfloat16" else array  # as ml_dtypes has it
+
+
+def from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """The numbers of bfloat16 patterns, each the upper half of a float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def as_numbers(values: Any, name: str, ndim: tuple[int, ...]) -> npt.NDArray[Any]:

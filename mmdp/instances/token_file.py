@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmdp.checks import from_bfloat16
 from mmdp.instances.instance import Instance
 
 VERSION = "1"
@@ -110,8 +111,8 @@ def _array(path: Path, name: str, view: dict[str, Any]) -> npt.NDArray[Any]:
     if code not in _DTYPES:
         raise ValueError(f"{path}: tensor {name!r} has dtype {code}; allowed are {', '.join(_DTYPES)}")
     array = np.frombuffer(view["data"], dtype=_DTYPES[code]).reshape(view["shape"])
-    if code == "BF16":  # the upper half of a float32
-        return (array.astype(np.uint32) << 16).view(np.float32)
+    if code == "BF16":
+        return from_bfloat16(array)
     return array.astype(array.dtype.newbyteorder("="))
 
 

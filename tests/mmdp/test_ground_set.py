@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmdp import GroundSet
+from mmdp.checks import from_bfloat16
 
 
 @pytest.fixture
@@ -76,6 +77,17 @@ def test_torch_tensors_are_taken_as_they_are(rows):
     torch = pytest.importorskip("torch")
     tensor = torch.tensor(rows, dtype=torch.bfloat16)
     np.testing.assert_array_equal(GroundSet(tensor).features, tensor.float().numpy())
+    bits = tensor.view(torch.int16).numpy().view(np.uint16)
+    np.testing.assert_array_equal(from_bfloat16(bits[::-1, ::-1]), tensor.float().numpy()[::-1, ::-1])
+
+
+def test_bfloat16_of_ml_dtypes(rows):
+    """numpy arrays of that type, as JAX hands them out, in any layout."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    array = np.asarray(rows, dtype=bfloat16)
+    features = GroundSet(np.asfortranarray(array)[::-1]).features
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(features, array.astype(np.float32)[::-1])
 
 
 @pytest.mark.parametrize(

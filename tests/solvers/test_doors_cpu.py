@@ -324,6 +324,15 @@ def test_tensors_and_other_dtypes(door):
 
 
 @doors
+def test_bfloat16_of_ml_dtypes(door):
+    """numpy arrays of that type give the choice of the same numbers in float32."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    data = {name: array.astype(bfloat16) for name, array in sample(30, 13, d=130).items()}
+    numbers = {name: array.astype(np.float32) for name, array in data.items()}
+    assert choose(door, data, 12).tolist() == choose(door, numbers, 12).tolist()
+
+
+@doors
 def test_threads_change_nothing(door):
     """One thread or several, twice in a row; the caller's setting stays."""
     data, before = sample(70, 14, (5,), d=130), numba.get_num_threads()
