@@ -138,6 +138,20 @@ def test_forward_on_a_ragged_batch_puts_every_logit_in_its_place(tiny, side):
             torch.testing.assert_close(full[i][text], alone, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_loss_is_that_of_the_text_behind_what_stayed(tiny, side):
+    """Labels lose the same places as the prompt; the loss is the cross entropy of the logits that are given back."""
+    model = tiny.model("llava")
+    inputs = tiny.batch(model, IMAGES, side)
+    text = (inputs["input_ids"] != tiny.image) & inputs["attention_mask"].bool()
+    text &= inputs["attention_mask"].cumsum(1) > 1  # nothing predicts the first token
+    labels = inputs["input_ids"].masked_fill(~text, -100)
+    with prune(model, DivPrune(), keep=5):
+        out = model(**inputs, labels=labels)
+    expected = torch.nn.functional.cross_entropy(out.logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    torch.testing.assert_close(out.loss, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_a_loop_by_hand_continues_the_short_cache(tiny):
     """A forward call with only the new token decodes on, as `generate` does."""
     model = tiny.model("llava")
