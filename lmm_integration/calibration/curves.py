@@ -1,0 +1,181 @@
+"""The three curves of DOP, and the depth policy that their sum chooses for a budget."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lmm_integration.budget import tokens_to_keep
+from lmm_integration.calibration.points import Point, axis_points, depth_grid, token_grid
+from lmm_integration.flops import DecoderShape
+from lmm_integration.operation_flops import AttnPrune, DepthCosts, depth_costs
+from mmdp.depth_policy import DepthPolicy, DepthPolicyProblem, interpolated
+from solvers.depth_policy import solve_depth_policy
+
+if TYPE_CHECKING:
+    from lmm_integration.calibration.meter import Meter, OnPoint
+
+COUNTS = 20  # token counts that a policy may choose from, those between measured ones interpolated
+AGREE = 1e-9
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Divergences with one parameter of the policy changed at a time, and what operations cost.
+
+    Attributes
+    ----------
+    attention, mlp : D -> divergence, with everything else at its full value.
+    tokens : n_v -> divergence, likewise.
+    full_tokens : n, of the largest sample; n_v tokens stand for the share n_v / n of every sample.
+    sizes : per sample (text, visual) tokens.
+    shape : of the decoder.
+    attn_prune : as in `DOP`.
+    settings : what was measured, as `Meter.settings`.
+    """
+
+    attention: Mapping[int, float]
+    mlp: Mapping[int, float]
+    tokens: Mapping[int, float]
+    full_tokens: int
+    sizes: Sequence[tuple[int, int]]
+    shape: DecoderShape
+    attn_prune: AttnPrune
+    settings: Mapping[str, Any]
+
+    def costs(self, tokens: int) -> npt.NDArray[np.float64]:
+        """(fixed, attention, mlp) FLOPs for n_v = `tokens`, mean over the samples; see `depth_costs`."""
+        share = tokens / self.full_tokens
+        each = [depth_costs(self.shape, t, tokens_to_keep(share, v), self.attn_prune) for t, v in self.sizes]
+        return np.mean(each, axis=0)
+
+    @property
+    def dense_cost(self) -> float:
+        """FLOPs of the unpruned prefill, mean over the samples."""
+        return self.cost(Point(self.shape.layers, self.shape.layers, self.full_tokens))
+
+    def cost(self, point: Point) -> float:
+        """Of any policy, by the model of the paper; MLPs are counted as given, dead or not."""
+        costs = DepthCosts(*self.costs(point.tokens))
+        return float(costs.fixed + point.attention * costs.attention + point.mlp * costs.mlp)
+
+    def problem(self, budget: float, counts: Sequence[int] | None = None) -> DepthPolicyProblem:
+        """min alpha + beta + gamma within a budget, exactly as the method has it.
+
+        Parameters
+        ----------
+        budget : share of the dense FLOPs, in (0, 1].
+        counts : token counts to choose from; None is 20 from the least measured one to all.
+
+        Raises
+        ------
+        ValueError : a budget outside (0, 1] or below what the text alone costs.
+        """
+        if not 0 < budget <= 1:
+            raise ValueError(f"budget must be a share of the dense operations in (0, 1], got {budget}")
+        chosen = self.counts if counts is None else list(counts)
+        fixed, attention, mlp = np.array([self.costs(count) for count in chosen]).T
+        dense = self.dense_cost
+        if budget * dense < fixed.min():
+            least = fixed.min() / dense
+            raise ValueError(
+                f"budget must be at least {least:.4g} of the dense operations, the text's share, got {budget}"
+            )
+        return DepthPolicyProblem.additive(
+            interpolated(self.attention, self.shape.layers),
+            interpolated(self.mlp, self.shape.layers),
+            self.token_losses(chosen),
+            tokens=chosen,
+            attention_cost=attention,
+            mlp_cost=mlp,
+            fixed_cost=fixed,
+            budget=budget * dense,
+            pruned=self.attn_prune,
+        )
+
+    @property
+    def counts(self) -> list[int]:
+        """The token counts that a policy may choose from, where no others are named."""
+        least = min(self.tokens, default=self.full_tokens)
+        return sorted({*token_grid(self.full_tokens, COUNTS, least), *self.tokens})
+
+    def token_losses(self, counts: Sequence[int]) -> npt.NDArray[np.float64]:
+        """gamma at any counts, linear between the measured ones; those below the least measured one have no loss: inf."""
+        known = {self.full_tokens: 0.0}
+        for count, loss in self.tokens.items():
+            if not math.isfinite(loss):
+                warnings.warn(f"the loss with {count} tokens is {loss}: left out", stacklevel=2)
+            elif count < self.full_tokens:
+                known[count] = max(loss, 0.0)
+        at = sorted(known)
+        return np.interp(np.asarray(counts, float), at, [known[count] for count in at], left=np.inf)
+
+    def policy(self, budget: float, counts: Sequence[int] | None = None) -> DepthPolicy:
+        """The policy of least summed divergence within a share of the dense FLOPs.
+
+        Every cell is looked at, and OR-Tools proves the same loss once more.
+
+        Raises
+        ------
+        ValueError : as `problem`.
+        """
+        problem = self.problem(budget, counts)
+        found, proved = (solve_depth_policy(problem, method) for method in ("enumeration", "cp_sat"))
+        if abs(found.loss - proved.loss) > AGREE * max(1.0, found.loss):
+            raise RuntimeError(f"enumeration finds a loss of {found.loss}, CP-SAT {proved.loss}")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; divergences that are not finite become None."""
+        facts = asdict(self)
+        for name in ("attention", "mlp", "tokens"):
+            facts[name] = {str(at): kl if math.isfinite(kl) else None for at, kl in getattr(self, name).items()}
+        return facts
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Calibration:
+        """The inverse."""
+        curves = {
+            name: {int(at): math.nan if kl is None else float(kl) for at, kl in facts[name].items()}
+            for name in ("attention", "mlp", "tokens")
+        }
+        sizes = [(int(text), int(visual)) for text, visual in facts["sizes"]]
+        return cls(**{**facts, **curves, "sizes": sizes, "shape": DecoderShape(**facts["shape"])})
+
+
+def calibrate(
+    meter: Meter,
+    *,
+    attention: Sequence[int] | None = None,
+    mlp: Sequence[int] | None = None,
+    tokens: Sequence[int] | None = None,
+    on_point: OnPoint | None = None,
+) -> Calibration:
+    """Measure the three curves of DOP :cite:p:`liu2025operation`: as many runs a sample as the grids have points.
+
+    Parameters
+    ----------
+    attention, mlp : depths, from 0 on; None is 9 of 0 .. L. Between them losses are interpolated.
+    tokens : token counts; None is 8 from n / 32 to n.
+    on_point : as in `Meter.measure`.
+    """
+    n, layers = meter.full_tokens, meter.layers
+    depths = [depth_grid(layers) if grid is None else list(grid) for grid in (attention, mlp)]
+    counts = token_grid(n) if tokens is None else list(tokens)
+    found = meter.measure(axis_points(layers, n, *depths, counts), on_point)
+    return Calibration(
+        attention={depth: found[Point(depth, layers, n)] for depth in depths[0]},
+        mlp={depth: found[Point(layers, depth, n)] for depth in depths[1]},
+        tokens={count: found[Point(layers, layers, count)] for count in counts},
+        full_tokens=n,
+        sizes=meter.sizes,
+        shape=meter.shape,
+        attn_prune=meter.attn_prune,
+        settings=meter.settings,
+    )
