@@ -13,7 +13,9 @@ WIDTH = 200
 
 
 def latency(
-    model: Annotated[str | None, typer.Option(help="A Hugging Face id, or a folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A Hugging Face id, a folder, or tiny, which ships with the package.")
+    ] = None,
     random_weights: Annotated[
         str | None,
         typer.Option(help="In place of --model: llava-1.5-7b, llava-1.5-13b, llava-next-7b or tiny, built here."),
@@ -52,6 +54,11 @@ def latency(
     from lmm_integration.latency.kernels import check_kernels
 
     check_kernels(kernels)
+    if model is not None and relevance is None:
+        from lmm_integration.latency.report import bundled_folder
+
+        bundled = bundled_folder(model)
+        relevance = None if bundled is None else str(bundled / "clip")
     subject = _subject(model, random_weights, labels, relevance, dtype, device, words, max(batches), max(lengths))
     from lmm_integration.commands.progress import Progress
     from lmm_integration.latency.report import latency_report

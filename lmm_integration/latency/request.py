@@ -183,6 +183,8 @@ def _watched(pruner: Any, watch: Watch) -> Any:
     seen.__dict__["select"] = watch.watched("selection", pruner.select)
     if getattr(pruner, "relevance", None) is not None:
         seen.__dict__["relevance"] = _WatchedRelevance(pruner.relevance, watch)
+    if getattr(pruner, "reducer", None) is not None:  # DOP leaves the selection to another method
+        seen.__dict__["reducer"] = _watched(pruner.reducer, watch)
     return seen
 
 

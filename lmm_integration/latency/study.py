@@ -40,7 +40,8 @@ def run_sweep(
 
     Rows take turns, A B C A B C, so that a slow moment of the machine falls on all of them, and a ratio is taken within
     one round. Before the first round of a batch size every row runs `warmup` times unrecorded; after an interruption
-    too. A row that cannot run here, by its kernel or for want of memory, becomes a line with the reason in `skipped`.
+    too. Every method answers once before that, so that a budget which it cannot serve is refused before anything is
+    timed. A row that cannot run here, by its kernel or for want of memory, becomes a line with the reason in `skipped`.
 
     Parameters
     ----------
@@ -75,6 +76,9 @@ def run_sweep(
             here = [line for key, line in lines.items() if key[:4] in wanted]
             on_line(line, sum(repeats if "skipped" in line else 1 for line in here), len(wanted) * repeats)
 
+    for row in (row for row in rows if row.pruner is not None):
+        _try(partial(timed_request, model, workload.inputs(1), row.pruner, row.keep, 1, clock, workload))
+
     for batch in batches:
         inputs = workload.inputs(batch)
         left = {}
@@ -83,7 +87,7 @@ def run_sweep(
             if not rounds or (*row.key, batch, None) in lines:
                 continue
             reason = why_not(row.kernel, model) or _no_room(row, model, batch, inputs["input_ids"].shape[1])
-            if reason := reason or _warm(partial(request, row, inputs), row, warmup):
+            if reason := reason or _try(partial(request, row, inputs), warmup, may_fail=row.kernel == "compile"):
                 keep(_named(row, batch) | {"skipped": reason})
             else:
                 left[row] = rounds
@@ -95,16 +99,16 @@ def run_sweep(
     return [line for key, line in lines.items() if key[:4] in wanted]
 
 
-def _warm(request: Callable[[], object], row: Row, warmup: int) -> str | None:
-    """Run a row unrecorded; why it cannot be had, or None."""
+def _try(request: Callable[[], object], times: int = 1, *, may_fail: bool = False) -> str | None:
+    """Run something unrecorded; why it cannot be had, or None. Memory may be short anywhere, a compiler may be missing."""
     try:
-        for _ in range(max(1, warmup)):
+        for _ in range(times):
             request()
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         return "out of memory"
     except Exception as error:
-        if row.kernel != "compile":  # whose road leads through the compiler of the machine
+        if not may_fail:
             raise
         return f"cannot be compiled here: {type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}"
     return None

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from lmm_integration import CDPruner, DecoderShape, DivPrune, FastV, RandomPruner, kv_bytes  # noqa: E402
+from lmm_integration import DOP, CDPruner, DecoderShape, DivPrune, FastV, RandomPruner, kv_bytes  # noqa: E402
 from lmm_integration.latency import study  # noqa: E402
 from lmm_integration.latency.clock import Clock  # noqa: E402
 from lmm_integration.latency.kernels import check_kernels, switch  # noqa: E402
@@ -111,6 +111,7 @@ def test_time_belongs_to_the_stage_that_took_it(llava, workload):
     assert parts(ticking(FastV(budget="final", layer=1), clock)) == nothing | {
         "selection": 1000
     }  # taken off the prefill
+    assert parts(DOP(reducer=ticking(DivPrune(), clock))) == nothing | {"selection": 1000}
     assert parts(CDPruner(relevance=TickingRelevance(clock))) == nothing | {"relevance": 2000}  # one for each picture
     for pruner in (None, DivPrune()):
         hook = llava.base_model.vision_tower.register_forward_pre_hook(clock.tick)
