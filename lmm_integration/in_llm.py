@@ -53,9 +53,10 @@ class LayerPruning:
 
     The layers in front of the first stage see the whole prompt. From a stage on, hidden states, rotary angles and masks
     are gathered once, and the cache of these layers holds what is left, padded in front where rows of a batch keep
-    different numbers. Every token keeps its position. Calls that continue such a cache find its keys by what is
-    remembered for the cache object; cropping it, as assisted decoding does, is allowed. At its end the decoder's output
-    has its full length again.
+    different numbers. Every token keeps its position, or, where the pruner's `position_policy` is "repack", the layers
+    behind a stage count what is left anew, in this call and in all that continue it. Calls that continue such a cache
+    find its keys by what is remembered for the cache object; cropping it, as assisted decoding does, is allowed. At its
+    end the decoder's output has its full length again.
 
     Parameters
     ----------
@@ -65,7 +66,10 @@ class LayerPruning:
     Raises
     ------
     TypeError : a decoder that cannot be pruned from the inside.
+    ValueError : "repack" where tokens have places in a picture, or where the decoder makes no rotary angles itself.
     """
+
+    repacks = False
 
     def __init__(
         self, model: Any, pruner: LayerPruner, keep: int | float, budget_scope: BudgetScope, adapter: Adapter
@@ -76,6 +80,12 @@ class LayerPruning:
         self.model, self.pruner, self.keep = model, pruner, keep
         self.budget_scope, self.adapter = budget_scope, adapter
         self.layers = inner_layers(pruner, self.depth)
+        self.repacks = getattr(pruner, "position_policy", "keep") == "repack"
+        if self.repacks and (adapter.rotary_axes > 1 or not hasattr(self.decoder, "rotary_emb")):
+            raise ValueError(
+                f"position_policy='repack' inside {type(model).__name__} would take tokens from their places in the picture "
+                "or needs rotary angles that the decoder does not make; use 'keep'"
+            )
         self.visual = False  # whether the forward call under way carries pictures
         self._stages: Stages | None = None
         self._flow: Flow | None = None
@@ -176,10 +186,17 @@ class LayerPruning:
     def _behind_cut(self, flow: Flow, index: int, states: Tensor, kwargs: dict[str, Any]) -> None:
         flow.changed = {
             "attention_mask": causal_mask(self.decoder.config, states, flow.cuts[index], flow.cache, index),
-            "position_embeddings": kwargs["position_embeddings"],
+            "position_embeddings": self._angles(flow.cuts[index], states) or kwargs["position_embeddings"],
             "position_ids": None,  # no layer needs them, and with gaps some kernels take them for packed sequences
         }
         kwargs |= flow.changed
+
+    def _angles(self, valid: Tensor, states: Tensor) -> Any:
+        """(cos, sin) of new states behind `valid` (B, cached + new) keys counted anew; None where positions are kept."""
+        if not self.repacks:
+            return None
+        places = (valid.long().cumsum(-1) - 1).clamp(min=0)
+        return self.decoder.rotary_emb(states, places[:, -states.shape[1] :])
 
     def _leave_layers(self, module: Any, args: Any, out: Any) -> Any:
         flow, self._flow = self._flow, None

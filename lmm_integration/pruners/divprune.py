@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from lmm_integration.pruners.backends import choose
-from lmm_integration.pruners.layer_method import check_inner_options, check_layer
+from lmm_integration.pruners.layer_method import check_inner_order, check_layer
 from lmm_integration.pruners.method import Method
 from lmm_integration.pruners.solving import check_solver, solved
 from lmm_integration.sequence import PositionPolicy
@@ -37,8 +37,8 @@ class DivPrune(Method):
     layer : 0, on the projected tokens, in front of the language model; or the decoder layer, counted from 0, in front of
         which the choice is made on hidden states (the paper tries 1, 2 and 3, and all are worse), inside `prune` alone.
     order, position_policy : see `Method`. The tables of the paper were made with `order="selection"`. Solvers without a
-        pick order hand over raster order. At inner layers `"raster"` and `"keep"` alone; None is `"repack"` at layer 0
-        and `"keep"` at others.
+        pick order hand over raster order. At inner layers `"raster"` alone; position_policy None is `"repack"` at
+        layer 0 and `"keep"` at others.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class DivPrune(Method):
         check_solver(self.solver, self.time_limit)
         if self.layer != 0:
             check_layer(self.layer)
-            check_inner_options("DivPrune", self.order, str(self.position_policy))
+            check_inner_order("DivPrune", self.order)
 
     def layers(self, depth: int) -> tuple[int, ...]:
         """No layer, or the one."""

@@ -19,7 +19,7 @@ class FastV(LayerMethod):
 
     score_i = mean over heads of A^{K-1}[last, i], softmax over the whole prompt. The row is computed from one query and
     the keys of layer K - 1, whatever kernel runs, and the tokens are chosen once, when the prompt is read. What is kept
-    keeps its position.
+    keeps its position, unless `position_policy` says otherwise.
 
     Parameters
     ----------

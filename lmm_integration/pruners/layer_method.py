@@ -29,7 +29,10 @@ class LayerMethod(Method):
     Parameters
     ----------
     layer : None, the published layer at the depth of the model; or a decoder layer >= 1, counted from 0.
-    order, position_policy : what is kept stays in its order and keeps its position, so `"raster"` and `"keep"` alone.
+    order : what is kept stays in its order, so `"raster"` alone.
+    position_policy : `"keep"`: every token keeps its position, as FastV's own code has it; `"repack"`: the layers behind
+        count what is left anew, which no published method of this package does and the models with places in the
+        picture refuse.
     """
 
     published: ClassVar[tuple[int, int]]
@@ -41,8 +44,7 @@ class LayerMethod(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_layer(self.layer)
-        name = type(self).__name__
-        check_inner_options(name, self.order, self.position_policy)
+        check_inner_order(type(self).__name__, self.order)
 
     def layers(self, depth: int) -> tuple[int, ...]:
         """The one layer."""
@@ -75,11 +77,7 @@ def check_layer(layer: int | None) -> None:
         raise ValueError(f"layer must be >= 1, a decoder layer counted from 0, got {layer}")
 
 
-def check_inner_options(name: str, order: str, position_policy: str) -> None:
-    """Inside the model what is kept stays where it is."""
+def check_inner_order(name: str, order: str) -> None:
+    """Inside the model what is kept stays in its order."""
     if order != "raster":
         raise ValueError(f"{name} drops tokens inside the model, where order must be 'raster', got {order!r}")
-    if position_policy != "keep":
-        raise ValueError(
-            f"{name} drops tokens inside the model, where position_policy must be 'keep', got {position_policy!r}"
-        )

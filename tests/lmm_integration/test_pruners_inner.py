@@ -255,6 +255,7 @@ def test_positions_are_kept_inside_the_model():
     """What DivPrune's policy is hangs on its layer."""
     assert [DivPrune(layer=layer).position_policy for layer in (0, 2)] == ["repack", "keep"]
     assert DivPrune(position_policy="keep").position_policy == FastV().position_policy == "keep"
+    assert DivPrune(layer=2, position_policy="repack").position_policy == "repack"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_positions_are_kept_inside_the_model():
         (lambda: FastV(layer=1.0), TypeError, "layer must be a whole number or None, got 1.0"),
         (lambda: FastV(budget="input"), ValueError, "budget must be one of 'layer_mean', 'final', got 'input'"),
         (lambda: FastV(order="selection"), ValueError, "order must be 'raster', got 'selection'"),
-        (lambda: IWP(position_policy="repack"), ValueError, "position_policy must be 'keep', got 'repack'"),
+        (lambda: IWP(position_policy="new"), ValueError, "position_policy must be one of 'repack', 'keep', got 'new'"),
         (lambda: DivPrune(layer=2, order="selection"), ValueError, "order must be 'raster', got 'selection'"),
         (lambda: DivPrune(layer=-1), ValueError, "layer must be >= 1, a decoder layer counted from 0, got -1"),
         (lambda: IWP(query="mean"), ValueError, "query must be one of 'text', 'last', 'image', got 'mean'"),
