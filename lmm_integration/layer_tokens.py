@@ -52,8 +52,9 @@ class LayerPruner(Protocol):
     """Anything that drops visual tokens in front of decoder layers.
 
     Optional class attributes: `position_policy` ("keep", the default, or "repack"), `requires` (frozenset of "attention",
-    "keys_values"; default empty) and, with "keys_values", `query`: "text" (default: the tokens behind the last image of the row, or all its text when there
-    are none), "last" (the last token of the prompt) or "image" (the visual tokens of the unit).
+    "keys_values"; default empty) and, with "keys_values", `query`: "text" (default: the tokens behind the last image of
+    the row, or all its text when there are none), "last" (the last token of the prompt) or "image" (the visual tokens of
+    the unit).
     """
 
     def layers(self, depth: int) -> tuple[int, ...]:
