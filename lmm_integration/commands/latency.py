@@ -35,7 +35,9 @@ def latency(
     ] = None,
     repeats: Annotated[int, whole("--repeats", "Rounds that count.", least=1)] = 10,
     warmup: Annotated[int, whole("--warmup", "Rounds before them.", least=1)] = 2,
-    dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="auto, float32, float16 or bfloat16; auto is float32 on the CPU.")
+    ] = "auto",
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default CUDA where there is one.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for runs, report and figure; run again, it goes on there.")

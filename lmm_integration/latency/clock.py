@@ -22,14 +22,14 @@ class Clock:
 
     Raises
     ------
-    ValueError : any other device, whose clock nobody here can read.
+    ValueError : any other device: other clocks are not known here, and other cards are for CUDA_VISIBLE_DEVICES to choose.
     """
 
     def __init__(self, device: str | torch.device) -> None:
-        kind = torch.device(device).type
-        if kind not in ("cpu", "cuda"):
-            raise ValueError(f"latency is measured on cpu or cuda, got {str(device)!r}")
-        self.cuda = kind == "cuda"
+        where = torch.device(device)
+        if where.type not in ("cpu", "cuda") or where.index not in (None, 0):
+            raise ValueError(f"latency is measured on cpu or cuda, its first card, got {str(device)!r}")
+        self.cuda = where.type == "cuda"
 
     def mark(self) -> Any:
         """Now, in the order of the device's work."""

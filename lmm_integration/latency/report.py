@@ -63,6 +63,8 @@ def loaded_subject(name: str, *, dtype: str, device: str) -> Subject:
     from lmm_integration.model_files import load_model
 
     bundled = bundled_folder(name)
+    if dtype == "auto" and torch.device(device).type == "cpu":
+        dtype = "float32"
     loaded = load_model(name if bundled is None else str(bundled), dtype=dtype, device=device)
     return Subject(loaded.model, photo_workload(loaded.model, loaded.processor), name, loaded.random_weights)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,19 +48,20 @@ def run_sweep(
     ----------
     rows : the first is the unpruned model with sdpa.
     new_tokens : length of the output; every shorter one is measured along.
-    out : folder for `runs.jsonl`, written as it goes; what stands there is not run again.
+    out : folder for `runs.jsonl`, written as it goes. A round whose rows are all there, from one session, is not run
+        again, and what was left out stays so; a round that lacks a row is run anew as a whole.
     on_line : called with each new line, how many there are now and how many there will be at most.
 
     Returns
     -------
-    The lines, old and new, of these rows and batches: fields of `Timed`, and method, kernel, keep, batch, round and
-    machine.
+    The lines, old and new, of these rows and batches: fields of `Timed`, and method, kernel, keep, batch, round, session
+    and machine.
 
     Raises
     ------
     ValueError : a budget that a method cannot serve, a line of an earlier run that is none.
     """
-    clock = Clock(model.device)
+    clock, session = Clock(model.device), datetime.now(UTC).isoformat()
     wanted = [(*row.key, batch) for batch in batches for row in rows]
     lines = {_key(line): line for line in ([] if out is None else read_lines(out / RUNS))}
 
@@ -76,27 +78,32 @@ def run_sweep(
             here = [line for key, line in lines.items() if key[:4] in wanted]
             on_line(line, sum(repeats if "skipped" in line else 1 for line in here), len(wanted) * repeats)
 
-    for row in (row for row in rows if row.pruner is not None):
-        _try(partial(timed_request, model, workload.inputs(1), row.pruner, row.keep, 1, clock, workload))
-
-    for batch in batches:
+    alive = {batch: [row for row in rows if (*row.key, batch, None) not in lines] for batch in batches}
+    left = {
+        batch: [number for number in range(repeats) if not _one_round(lines, alive[batch], batch, number)]
+        for batch in batches
+    }
+    if any(left.values()):
+        for row in (row for row in rows if row.pruner is not None):
+            _try(partial(timed_request, model, workload.inputs(1), row.pruner, row.keep, 1, clock, workload))
+    for batch in (batch for batch in batches if left[batch]):
         inputs = workload.inputs(batch)
-        left = {}
-        for row in rows:
-            rounds = [number for number in range(repeats) if (*row.key, batch, number) not in lines]
-            if not rounds or (*row.key, batch, None) in lines:
-                continue
+        for row in list(alive[batch]):
             reason = why_not(row.kernel, model) or _no_room(row, model, batch, inputs["input_ids"].shape[1])
             if reason := reason or _try(partial(request, row, inputs), warmup, may_fail=row.kernel == "compile"):
                 keep(_named(row, batch) | {"skipped": reason})
-            else:
-                left[row] = rounds
-        for number in range(repeats):
-            for row in (row for row, rounds in left.items() if number in rounds):
-                state = machine_state(str(model.device))
-                timed = asdict(request(row, inputs))
-                keep(_named(row, batch) | {"round": number, "machine": state} | _rounded(timed))
+                alive[batch].remove(row)
+        for number in left[batch]:
+            for row in alive[batch]:
+                before = {"round": number, "session": session, "machine": machine_state(str(model.device))}
+                keep(_named(row, batch) | before | _rounded(asdict(request(row, inputs))))
     return [line for key, line in lines.items() if key[:4] in wanted]
+
+
+def _one_round(lines: Mapping[tuple[Any, ...], Line], rows: Sequence[Row], batch: int, number: int) -> bool:
+    """Whether all rows of a round are there, from one session: only then do its ratios compare like with like."""
+    found = [lines.get((*row.key, batch, number)) for row in rows]
+    return None not in found and len({line["session"] for line in found if line}) <= 1
 
 
 def _try(request: Callable[[], object], times: int = 1, *, may_fail: bool = False) -> str | None:

@@ -179,9 +179,16 @@ def test_rows_take_turns_and_a_sweep_goes_on_where_it_stopped(llava, workload, t
         for method, number in (("none", None), ("none", 0), ("random", 0), ("none", 1), ("random", 1))
     ]
     assert "accelerators" in lines[0]["skipped"]
+    sessions = [line["session"] for line in lines if "round" in line]
+    assert [session == sessions[0] for session in sessions] == [True] * 2 + [False] * 6  # one round was whole
+
     again = []
     assert run_sweep(llava, workload, rows, [1, 2], NEW, **asked, on_line=lambda *line: again.append(line)) == lines
     assert not again
+    more = run_sweep(llava, workload, [*rows, Row("divprune", keep=KEEP, pruner=DivPrune())], [1, 2], NEW, **asked)
+    assert (
+        len({line["session"] for line in more if "round" in line}) == 1
+    )  # a new row is compared within its own rounds
 
 
 def test_a_line_that_is_no_run_is_named(tmp_path):
