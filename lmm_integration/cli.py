@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lmm_integration.commands.calibrate import calibrate
 from lmm_integration.commands.capture import capture
 from lmm_integration.commands.check import check
 from lmm_integration.commands.conform import conform
@@ -75,7 +76,7 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for command in (solve, check, gap, demo, instances, prune, latency, capture, conform, evaluate, version):
+for command in (solve, check, gap, demo, instances, prune, calibrate, latency, capture, conform, evaluate, version):
     app.command()(command)
 
 

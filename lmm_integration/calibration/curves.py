@@ -51,9 +51,7 @@ class Calibration:
 
     def costs(self, tokens: int) -> npt.NDArray[np.float64]:
         """(fixed, attention, mlp) FLOPs for n_v = `tokens`, mean over the samples; see `depth_costs`."""
-        share = tokens / self.full_tokens
-        each = [depth_costs(self.shape, t, tokens_to_keep(share, v), self.attn_prune) for t, v in self.sizes]
-        return np.mean(each, axis=0)
+        return mean_costs(self.shape, self.sizes, tokens / self.full_tokens, self.attn_prune)
 
     @property
     def dense_cost(self) -> float:
@@ -77,16 +75,9 @@ class Calibration:
         ------
         ValueError : a budget outside (0, 1] or below what the text alone costs.
         """
-        if not 0 < budget <= 1:
-            raise ValueError(f"budget must be a share of the dense operations in (0, 1], got {budget}")
         chosen = self.counts if counts is None else list(counts)
         fixed, attention, mlp = np.array([self.costs(count) for count in chosen]).T
-        dense = self.dense_cost
-        if budget * dense < fixed.min():
-            least = fixed.min() / dense
-            raise ValueError(
-                f"budget must be at least {least:.4g} of the dense operations, the text's share, got {budget}"
-            )
+        check_budget(budget, self.shape, self.sizes, min(chosen) / self.full_tokens, self.attn_prune)
         return DepthPolicyProblem.additive(
             interpolated(self.attention, self.shape.layers),
             interpolated(self.mlp, self.shape.layers),
@@ -95,7 +86,7 @@ class Calibration:
             attention_cost=attention,
             mlp_cost=mlp,
             fixed_cost=fixed,
-            budget=budget * dense,
+            budget=budget * self.dense_cost,
             pruned=self.attn_prune,
         )
 
@@ -147,6 +138,27 @@ class Calibration:
         }
         sizes = [(int(text), int(visual)) for text, visual in facts["sizes"]]
         return cls(**{**facts, **curves, "sizes": sizes, "shape": DecoderShape(**facts["shape"])})
+
+
+def mean_costs(
+    shape: DecoderShape, sizes: Sequence[tuple[int, int]], share: float, attn_prune: AttnPrune
+) -> npt.NDArray[np.float64]:
+    """(fixed, attention, mlp) of `depth_costs`, mean over (text, visual) sizes of which that share is kept."""
+    return np.mean([depth_costs(shape, t, tokens_to_keep(share, v), attn_prune) for t, v in sizes], axis=0)
+
+
+def check_budget(
+    budget: float, shape: DecoderShape, sizes: Sequence[tuple[int, int]], share: float, attn_prune: AttnPrune
+) -> None:
+    """ValueError for a budget that is no share of the dense FLOPs, or less than what always runs."""
+    if not 0 < budget <= 1:
+        raise ValueError(f"budget must be a share of the dense operations in (0, 1], got {budget}")
+    least = mean_costs(shape, sizes, share, attn_prune)[0]
+    dense = float(mean_costs(shape, sizes, 1.0, attn_prune) @ [1, shape.layers, shape.layers])
+    if budget * dense < least:
+        raise ValueError(
+            f"budget must be at least {least / dense:.4g} of the dense operations, what always runs, got {budget}"
+        )
 
 
 def calibrate(

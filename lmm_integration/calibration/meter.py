@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -77,14 +78,16 @@ class Meter:
         self.settings = {
             **(about or {}),
             "decoder": [self.shape.layers, self.shape.width],
-            "reducer": str(self.reducer),
+            "weights": _fingerprint(model),
+            "reducer": described(self.reducer),
             "attn_prune": attn_prune,
             "max_new_tokens": max_new_tokens,
             "full_tokens": self.full_tokens,
             "dtype": str(model.dtype).removeprefix("torch."),
-            "samples": {sample.id: _digest(sample) for sample in self.samples},
         }
         self.records = Records(path, self.settings)
+        self._keys = {sample.id: f"{sample.id} {_digest(sample)}" for sample in self.samples}
+        self.settings["samples"] = list(self._keys.values())
         self._answers: dict[str, Answer] = {}
 
     def measure(self, points: Iterable[Point], on_point: OnPoint | None = None) -> dict[Point, float]:
@@ -98,9 +101,9 @@ class Meter:
         """
         wanted = {point: self._check(point) for point in points}
         names = sorted(set(wanted.values()) - {self._unpruned})
-        todo = [(s, p) for s in self.samples for p in names if (s.id, p) not in self.records.found]
+        todo = [(s, p) for s in self.samples for p in names if (self._keys[s.id], p) not in self.records.found]
         for done, (sample, point) in enumerate(todo, start=1):
-            self.records.put(sample.id, point, self._divergence(sample, point))
+            self.records.put(self._keys[sample.id], point, self._divergence(sample, point))
             if on_point is not None:
                 on_point(sample.id, done, len(todo))
         return {point: self._mean(name) for point, name in wanted.items()}
@@ -135,7 +138,34 @@ class Meter:
     def _mean(self, point: Point) -> float:
         if point == self._unpruned:
             return 0.0
-        return float(np.mean([self.records.found[sample.id, point] for sample in self.samples]))
+        return float(np.mean([self.records.found[key, point] for key in self._keys.values()]))
+
+
+def described(reducer: InputPruner) -> str:
+    """A reducer and its plain options; towers by their class.
+
+    >>> described(DivPrune(distance="l2"))
+    "DivPrune(order='raster', position_policy='repack', distance='l2', solver='greedy', time_limit=None, layer=0)"
+    """
+    name = type(reducer).__name__
+    if not dataclasses.is_dataclass(reducer):
+        return name
+    options = {field.name: getattr(reducer, field.name) for field in dataclasses.fields(reducer)}
+    plain = (str, int, float, type(None))
+    said = (
+        f"{option}={value!r}" if isinstance(value, plain) else f"{option}={type(value).__name__}"
+        for option, value in options.items()
+    )
+    return f"{name}({', '.join(said)})"
+
+
+def _fingerprint(model: Any) -> str:
+    """Changes where weights do: a few numbers of every parameter."""
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().flatten()[:8].double().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _digest(sample: Sample) -> str:

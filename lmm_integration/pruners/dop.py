@@ -69,12 +69,13 @@ class DOP(Method):
         ------
         ValueError : no such file of a policy, or another reducer; None is `DivPrune()`.
         """
+        from lmm_integration.calibration.meter import described
         from lmm_integration.calibration.policy_file import load_policy
 
         policy, calibration = load_policy(path)
         reducer = DivPrune() if reducer is None else reducer
-        if (calibrated := calibration.settings.get("reducer")) != str(reducer):
-            raise ValueError(f"{path} was calibrated with the reducer {calibrated}, got {reducer}")
+        if (calibrated := calibration.settings.get("reducer")) != described(reducer):
+            raise ValueError(f"{path} was calibrated with the reducer {calibrated}, got {described(reducer)}")
         return cls(policy=policy, reducer=reducer, attn_prune=calibration.attn_prune)
 
     def depths(self, layers: int) -> tuple[int, int]:

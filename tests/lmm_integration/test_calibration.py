@@ -223,6 +223,10 @@ def test_a_stopped_run_goes_on_where_it_stopped(tiny, tmp_path):
     seen.clear()
     calibrate(new(), tokens=TOKENS, on_point=lambda *run: seen.append(run))
     assert seen == []
+    more = Meter(model, samples(tiny, model, 3), path=path)
+    calibrate(more, tokens=TOKENS, on_point=lambda *run: seen.append(run))
+    assert len(seen) == total / 2  # samples may be added
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[: total + 1]))
     with pytest.raises(ValueError, match=r"kl\.jsonl was measured with another attn_prune, max_new_tokens; name"):
         new(attn_prune="q", max_new_tokens=2)
     with pytest.raises(ValueError, match="was measured with another reducer"):
@@ -234,7 +238,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(tiny, tmp_path):
 
 def test_numbers_that_are_not_finite_are_kept_as_null(tiny, tmp_path):
     model, path = tiny.model("llava"), tmp_path / "kl.jsonl"
-    Meter(model, samples(tiny, model), path=path).records.put("s0", Point(1, 0, 16), math.nan)
+    meter = Meter(model, samples(tiny, model), path=path)
+    meter.records.put(meter.settings["samples"][0], Point(1, 0, 16), math.nan)
     again = Meter(model, samples(tiny, model), path=path)
     assert math.isnan(again.measure([Point(1, 0, 16)])[Point(1, 0, 16)])
 
@@ -350,7 +355,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_sentence(tiny, meter, calib
         (ValueError, r"tokens must be in \[1, 16\], got 17", lambda: meter.measure([Point(3, 3, 17)])),
         (ValueError, r"depths must be in \[0, 3\], got 4 and 1", lambda: meter.measure([Point(4, 1, 16)])),
         (ValueError, r"dense operations in \(0, 1\], got 1.5", lambda: calibration.policy(1.5)),
-        (ValueError, r"at least 0\.348\d of the dense operations, the text's share", lambda: calibration.policy(0.1)),
+        (ValueError, r"at least 0\.348\d of the dense operations, what always runs", lambda: calibration.policy(0.1)),
         (ValueError, "2 points or more, got 1", lambda: depth_grid(32, 1)),
         (ValueError, r"must be in \[1, 9\], got 12", lambda: token_grid(9, least=12)),
     ):
