@@ -53,12 +53,8 @@ def answer_all(
     if not questions or not cells:
         raise ValueError("there is nothing to evaluate: name questions and methods")
     check_ids(questions)
-    described = dict(setup.described)
-    options = {cell: f"{described.get(cell.method, cell.method)}" for cell in cells}
-    key_of = {
-        text: keys_for(questions, setup.fingerprint, text, max_new_tokens) for text in dict.fromkeys(options.values())
-    }
-    keys = {(cell, q.id): key_of[options[cell]](cell, q) for cell in cells for q in questions}
+    key = keys_for(questions, setup.fingerprint, setup.described, max_new_tokens)
+    keys = {(cell, question.id): key(cell, question) for cell in cells for question in questions}
     wanted = set(keys.values())
     path = None if out is None else Path(out) / FILE
     found: dict[str, Line] = {}

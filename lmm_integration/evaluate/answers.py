@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -59,27 +59,27 @@ class Line:
 
 
 def keys_for(
-    questions: Sequence[Question], fingerprint: str, options: str, max_new_tokens: int
+    questions: Sequence[Question], fingerprint: str, described: Mapping[str, str], max_new_tokens: int
 ) -> Callable[[Cell, Question], str]:
-    """(cell, question) -> key. Pictures and texts of the questions are part of it, and are read once.
+    """(cell, question) -> key. Texts and pictures of the questions are part of it, and are read once.
 
     Parameters
     ----------
     fingerprint : of the model.
-    options : whatever else decides about answers.
+    described : label of a method -> its options.
     """
-    pictures: dict[Any, str] = {}
+    pictures: dict[str | int, str] = {}
     asked = {}
     for question in questions:
         for image in question.images:
             if (place := picture_key(image)) not in pictures:
                 pictures[place] = _digest(_bytes(image))
         shown = [pictures[picture_key(image)] for image in question.images]
-        asked[question.id] = json.dumps([question.question, question.answer, question.kind, question.group, shown])
+        asked[question.id] = [question.id, question.question, question.answer, question.kind, question.group, shown]
 
     def key(cell: Cell, question: Question) -> str:
-        text = [fingerprint, options, max_new_tokens, cell.method, cell.keep, cell.draw]
-        return _digest(json.dumps([*text, question.id, asked[question.id]]).encode())
+        method = [cell.method, described.get(cell.method, ""), cell.keep, cell.draw]
+        return _digest(json.dumps([fingerprint, max_new_tokens, method, asked[question.id]]).encode())
 
     return key
 

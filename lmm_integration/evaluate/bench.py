@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from lmm_integration.budget import check_keep
 
 NONE, BLIND, RANDOM = "none", "blind", "random"
 WEIGHTS = ("*.json", "*.safetensors", "*.bin", "*.jinja")
-BLOCK = 1 << 20
+WHOLE = 1 << 26  # larger files are told apart by their size and their two ends
+END = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -122,12 +125,12 @@ class Setup:
             return pruner
         return dataclasses.replace(pruner, relevance=dataclasses.replace(provider, sign=self.sign))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Of the model's files, its type and device."""
         return _digest(_files(self.source), self.dtype, str(self.device))
 
-    @property
+    @cached_property
     def described(self) -> dict[str, str]:
         """The options of every method, without loading a tower."""
         from lmm_integration.pruners import METHODS
@@ -171,11 +174,13 @@ def _revision(source: str) -> str:
 
 
 def _file_digest(file: Path) -> str:
-    digest = hashlib.sha256()
+    size = file.stat().st_size
     with file.open("rb") as data:
-        while block := data.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        if size <= WHOLE:
+            return hashlib.sha256(data.read()).hexdigest()
+        first = data.read(END)
+        data.seek(-END, os.SEEK_END)
+        return hashlib.sha256(first + data.read() + str(size).encode()).hexdigest()
 
 
 def _digest(*parts: str) -> str:

@@ -95,6 +95,7 @@ def accuracies(result):
     ]
 
 
+@pytest.mark.slow
 def test_processes_find_the_same(finished, llava_folder, task):
     options, _, first = finished
     two = [*options, "--methods", "none,random", "--batch", "3", "--jobs", "2", "--json"]
