@@ -16,25 +16,27 @@ Group = tuple[Any, ...]
 
 
 def summary_rows(lines: Sequence[Line], lengths: Sequence[int]) -> list[dict[str, Any]]:
-    """One row for each method, kernel, budget and batch, in the order of the lines.
+    """One row for each method, kernel, budget and batch, in the order of the lines; skipped lines are left out.
+
+    A row holds method, kernel, keep, batch, label, rounds, and
+
+    * `parts`: name -> median, p5 and p95 in milliseconds, over the rounds;
+    * `outputs`: length -> the same for the latency of an output of that length, with `ratio` to the unpruned model with
+      sdpa: the median of the rounds' own ratios;
+    * `prefill_ratio`: likewise, of the prefill alone;
+    * `step`: median milliseconds of a decoding step, None for outputs of one token;
+    * `ahead`, `gain`: milliseconds saved against the unpruned model up to the first token, and by each further one:
+      medians of the rounds' own differences;
+    * `visual`, `layer_tokens`, `kv_bytes`: visual tokens of the first picture before and after, columns of the prompt in
+      every layer, bytes of keys and values after the prefill;
+    * `peak_bytes`, `held_bytes`: as in `Timed`, the largest of the rounds.
+
+    Ratios and savings are None where the unpruned model is not in the round.
 
     Parameters
     ----------
-    lines : as `run_sweep` gives them; skipped ones are left out.
+    lines : as `run_sweep` gives them.
     lengths : of outputs, each at most that of the runs.
-
-    Of a row
-    --------
-    parts : name -> median, p5 and p95 in milliseconds, over the rounds.
-    outputs : length -> the same for the latency of an output of that length, with `ratio` to the unpruned model: the
-        median of the rounds' own ratios.
-    prefill_ratio : likewise, of the prefill alone.
-    step : median milliseconds of a decoding step; None for outputs of one token.
-    ahead, gain : milliseconds that are saved against the unpruned model up to the first token, and by each further one:
-        medians of the rounds' own differences; None without the unpruned model in a round.
-    visual, layer_tokens, kv_bytes : visual tokens of the first picture before and after, columns of the prompt in every
-        layer, bytes of keys and values after the prefill.
-    peak_bytes, held_bytes : see `Timed`; the largest of the rounds.
     """
     groups: dict[Group, list[Line]] = {}
     for line in lines:
@@ -93,14 +95,15 @@ def _step(run: Line) -> float:
 def break_even_rows(rows: Sequence[Mapping[str, Any]], longest: int) -> list[dict[str, Any]]:
     """For each pruned method and budget of `summary_rows`, where it pays against the unpruned model with sdpa.
 
+    An entry holds method, keep, longest, and
+
+    * `lengths`: batch -> first and last output length at which it takes no longer, by `break_even_length`, or None;
+    * `batches`: output length -> the batch from which on that length is among them, by `break_even_batch`, or None.
+
     Parameters
     ----------
+    rows : of one sweep.
     longest : output of the sweep.
-
-    Of an entry
-    -----------
-    lengths : batch -> first and last output length at which it takes no longer, by `break_even_length`, or None.
-    batches : output length -> the batch from which on that length is among them, by `break_even_batch`, or None.
     """
     found = []
     for method, keep in dict.fromkeys((row["method"], row["keep"]) for row in rows if row["method"] != "none"):

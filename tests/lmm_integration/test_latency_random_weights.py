@@ -7,7 +7,7 @@ pytest.importorskip("transformers")
 
 from lmm_integration.latency import memory  # noqa: E402
 from lmm_integration.latency.architectures import ARCHITECTURES, config_of  # noqa: E402
-from lmm_integration.latency.random_weights import count_weights, random_model  # noqa: E402
+from lmm_integration.latency.random_weights import count_weights, empty_model, filled, random_model  # noqa: E402
 from lmm_integration.latency.report import random_subject  # noqa: E402
 
 
@@ -50,14 +50,19 @@ def test_weights_are_normal_and_never_zero(model):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
 
-def test_buffers_are_those_of_the_constructor(model):
-    from transformers import LlavaForConditionalGeneration
-
-    made = dict(LlavaForConditionalGeneration(config_of("tiny")).named_buffers())
+@pytest.mark.parametrize("family", ["llava", "llava_next", "llava_qwen2"])
+def test_buffers_are_those_of_the_constructor(tiny, family):
+    constructed = tiny.model(family)
+    model = filled(empty_model(constructed.config), dtype=torch.float16, device="cpu", seed=0)
+    made = dict(constructed.named_buffers())
     assert made
+    assert made.keys() == dict(model.named_buffers()).keys()
     for name, buffer in model.named_buffers():
         assert buffer.dtype == made[name].dtype
         assert torch.equal(buffer, made[name]), name
+    shapes = {name: weight.shape for name, weight in constructed.named_parameters()}
+    assert shapes == {name: weight.shape for name, weight in model.named_parameters()}
+    assert not any(weight.is_meta for weight in model.parameters())
 
 
 def test_what_a_request_needs():
