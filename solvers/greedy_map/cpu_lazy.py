@@ -16,7 +16,7 @@ from solvers.greedy_map.naive import PIVOT
 from solvers.lazy.choice import STRIDE
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
-from solvers.lazy.groups import WIDE, block_of, gather, members, next_group, products, sort_by_block
+from solvers.lazy.groups import WIDE, block_of, gather, keep_best, members, next_group, products, sort_by_block
 
 
 @inlined
@@ -93,16 +93,30 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
     score = np.where(weight > 0, weight, none)
     stale, ordered, places = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(k // WIDE + 2, np.int64)
     group, out, before = np.empty(4, np.int64), np.empty(4 * WIDE, X.dtype), np.empty(4 * WIDE, X.dtype)
-    second = -1  # a token that was good and up to date in the step before
+    close, held = np.empty(4, np.int64), 0  # the best tokens that are up to date beside the leader
     work = worked = 0.0
     for s in range(k):
-        leader = second if second >= 0 and score[second] > none else first_equal(score, largest(score))
-        second = -1
-        group[0] = leader
-        while length[leader] < s and score[leader] > none:
-            extend(X, inverse, factor, length, rest, chosen, corners, group, 1, length[leader] // WIDE, s, out, before)
-            score[leader] = weight[leader] * rest[leader] if rest[leader] > number(PIVOT) else none
-            work += 0.5
+        leader = -1
+        if held:
+            extend(X, inverse, factor, length, rest, chosen, corners, close, held, (s - 1) // WIDE, s, out, before)
+            work += 1
+            for a in range(held):
+                i = close[a]
+                score[i] = weight[i] * rest[i] if rest[i] > number(PIVOT) else none
+                if leader < 0 or score[i] > score[leader] or (score[i] == score[leader] and i < leader):
+                    leader = i
+        if leader < 0 or score[leader] == none:
+            leader = first_equal(score, largest(score))
+            group[0] = leader
+            while length[leader] < s and score[leader] > none:
+                block = length[leader] // WIDE
+                extend(X, inverse, factor, length, rest, chosen, corners, group, 1, block, s, out, before)
+                score[leader] = weight[leader] * rest[leader] if rest[leader] > number(PIVOT) else none
+                work += 0.5
+        others, held = held, 0
+        for a in range(others):
+            if close[a] != leader:
+                held = keep_best(close, held, close[a], score)
         while True:
             count = gather(score, length, s, score[leader], stale)
             if not count:
@@ -124,9 +138,10 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
                         if length[i] < s:
                             wanted += score[i] >= score[leader]
                         elif score[i] > score[leader] or (score[i] == score[leader] and i < leader):
-                            leader, second = i, leader
-                        elif second < 0 or score[i] > score[second]:
-                            second = i
+                            held = keep_best(close, held, leader, score)
+                            leader = i
+                        else:
+                            held = keep_best(close, held, i, score)
         if score[leader] == none:
             return s, True
         if s % STRIDE == 0:

@@ -67,6 +67,23 @@ def next_group(ordered: Any, start: int, count: int, done: Any, score: Any, leas
 
 
 @inlined
+def keep_best(tokens: Any, held: int, token: int, score: Any) -> int:
+    """Put a token with a finite score among the `held` best, in falling order, if it belongs there; return how many.
+
+    Those that were best in one step are looked at first, together, in the next: what they set is hard to exceed.
+    """
+    a = held if score[token] > -np.inf else len(tokens)
+    while 0 < a <= held and score[tokens[a - 1]] < score[token]:
+        if a < len(tokens):
+            tokens[a] = tokens[a - 1]
+        a -= 1
+    if a < len(tokens):
+        tokens[a] = token
+        held = min(held + 1, len(tokens))
+    return held
+
+
+@inlined
 def members(group: Any, count: int) -> tuple[int, int, int, int]:
     """The tokens of a group, the last one again where there are fewer than four."""
     last = count - 1

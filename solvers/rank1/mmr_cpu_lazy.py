@@ -9,7 +9,7 @@ import numpy as np
 from solvers.lazy.choice import STRIDE
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
-from solvers.lazy.groups import WIDE, block_of, gather, members, next_group, products, sort_by_block
+from solvers.lazy.groups import WIDE, block_of, gather, keep_best, members, next_group, products, sort_by_block
 
 
 @inlined
@@ -58,18 +58,32 @@ def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort
     score[chosen[0]] = none
     stale, ordered, places = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(k // WIDE + 2, np.int64)
     group, keys, values = np.empty(4, np.int64), np.zeros(4 * WIDE, K.dtype), np.zeros(4 * WIDE, K.dtype)
-    second = -1  # a token that was good and up to date in the step before
+    close, held = np.empty(4, np.int64), 0  # the best tokens that are up to date beside the leader
     work = worked = 0.0
     for s in range(1, k):
-        leader = second if second >= 0 else first_equal(score, largest(score))
-        second = -1
-        group[0] = leader
-        while length[leader] < s:
-            block = length[leader] // WIDE
-            compare(K, V, chosen, group, 1, block, s, worst, keys, values)
-            length[leader] = min(s, WIDE * block + WIDE)
-            work += 0.5
-        score[leader] = lam * magnitude[leader] - rest * worst[leader]
+        if held:
+            compare(K, V, chosen, close, held, (s - 1) // WIDE, s, worst, keys, values)
+            work += 1
+            leader = close[0]
+            for a in range(held):
+                i = close[a]
+                length[i] = s
+                score[i] = lam * magnitude[i] - rest * worst[i]
+                if score[i] > score[leader] or (score[i] == score[leader] and i < leader):
+                    leader = i
+        else:
+            leader = first_equal(score, largest(score))
+            group[0] = leader
+            while length[leader] < s:
+                block = length[leader] // WIDE
+                compare(K, V, chosen, group, 1, block, s, worst, keys, values)
+                length[leader] = min(s, WIDE * block + WIDE)
+                work += 0.5
+            score[leader] = lam * magnitude[leader] - rest * worst[leader]
+        others, held = held, 0
+        for a in range(others):
+            if close[a] != leader:
+                held = keep_best(close, held, close[a], score)
         while True:
             count = gather(score, length, s, score[leader], stale)
             if not count:
@@ -92,9 +106,10 @@ def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort
                         if length[i] < s:
                             wanted += score[i] >= score[leader]
                         elif score[i] > score[leader] or (score[i] == score[leader] and i < leader):
-                            leader, second = i, leader
-                        elif second < 0 or score[i] > score[second]:
-                            second = i
+                            held = keep_best(close, held, leader, score)
+                            leader = i
+                        else:
+                            held = keep_best(close, held, i, score)
         if s % STRIDE == 0:
             if (work - worked) / STRIDE * (k - s) > effort:
                 return s

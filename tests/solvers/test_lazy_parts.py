@@ -10,7 +10,7 @@ from solvers.lazy.compiled import compile_times
 from solvers.lazy.cosines import nearest
 from solvers.lazy.extremes import first_equal, largest, largest_size
 from solvers.lazy.gram import cosines
-from solvers.lazy.groups import gather, sort_by_block
+from solvers.lazy.groups import gather, keep_best, sort_by_block
 from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.lazy.rows import inverse_norms
 from solvers.lazy.sketch import bytes_1x1, bytes_1x4, intervals, sketch
@@ -149,6 +149,26 @@ def test_groups(dtype, n):
         assert out[:count].tolist() == expected.tolist()
         sort_by_block(out, count, done, np.empty(6, np.int64), ordered)
         assert ordered[:count].tolist() == expected[np.argsort(done[expected] // 4, kind="stable")].tolist()
+
+
+@njit
+def four_best(tokens, score, out):
+    """Offer the tokens one by one."""
+    held = 0
+    for i in tokens:
+        held = keep_best(out, held, i, score)
+    return held
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 30])
+def test_the_best_tokens_are_kept(n):
+    """In falling order of score, at most four, and none of those that are out."""
+    rng = np.random.default_rng(n)
+    score, out = rng.normal(size=n).astype(np.float32), np.empty(4, np.int64)
+    score[::5] = -np.inf
+    expected = [i for i in np.argsort(-score) if score[i] > -np.inf][:4]
+    assert four_best(rng.permutation(n), score, out) == len(expected)
+    assert out[: len(expected)].tolist() == expected
 
 
 def test_nearest():
