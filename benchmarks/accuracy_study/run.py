@@ -1,0 +1,95 @@
+"""All pictures and budgets of a tower, side by side, resumed after an interruption."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.accuracy_study.design import IMAGES
+from benchmarks.accuracy_study.records import FOLDER, Record, line_of, read_records, write_committed
+from lmm_integration import tiny
+from lmm_integration.evaluate.answers import drop_torn_line
+from solvers.environment import environment
+
+
+def plan(images: int) -> list[tuple[int, int]]:
+    """(image, k), budget by budget, at most `images` of each."""
+    return [(image, k) for k, most in IMAGES.items() for image in range(min(most, images))]
+
+
+def run_study(tower: str, out: Path, jobs: int, minutes: float, images: int) -> list[Record]:
+    """Measure what is missing, write each record as it comes, and commit what there is; returns all records."""
+    folder = tiny.folder(tower)
+    if not (folder / "config.json").exists():
+        raise FileNotFoundError(f"there is no model at {folder}: train it with python -m lmm_integration.tiny.training")
+    path = out / f"{tower}-{digest_of(folder)}.jsonl"  # a model trained anew is asked anew
+    out.mkdir(parents=True, exist_ok=True)
+    drop_torn_line(path)
+    done = read_records(path)
+    have = {(record.image, record.k) for record in done}
+    missing = [cell for cell in plan(images) if cell not in have]
+    started = time.monotonic()
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            for count, record in enumerate(_measured(folder, missing, jobs), start=1):
+                file.write(line_of(record))
+                file.flush()
+                done.append(record)
+                spent = (time.monotonic() - started) / 60
+                if count % 10 == 0 or count == len(missing):
+                    print(f"{tower}: {len(have) + count} of {len(have) + len(missing)}, {spent:.1f} min", flush=True)
+                if spent > minutes:
+                    print("stopped; the next call goes on from here")
+                    break
+    except KeyboardInterrupt:
+        print("stopped; the next call goes on from here")
+    write_committed(tower, done)
+    _note_machine(tower, digest_of(folder), done)
+    return done
+
+
+def digest_of(folder: Path) -> str:
+    """Of the weights."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
+
+
+def _measured(folder: Path, cells: list[tuple[int, int]], jobs: int) -> Iterable[Record]:
+    from joblib import Parallel, delayed
+
+    work = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=2 * jobs, batch_size=1)
+    yield from work(delayed(_measure)(folder, *cell) for cell in cells)
+
+
+def _measure(folder: Path, image: int, k: int) -> Record:
+    from benchmarks.accuracy_study.measure import measure
+
+    return measure(_decoder(folder), image, k)
+
+
+@functools.lru_cache(maxsize=1)
+def _decoder(folder: Path):  # type: ignore[no-untyped-def]
+    """Loaded once in every process."""
+    import torch
+
+    from benchmarks.accuracy_study.measure import load_decoder
+
+    torch.set_num_threads(1)
+    return load_decoder(folder)
+
+
+def _note_machine(tower: str, digest: str, done: list[Record]) -> None:
+    """Keep date, machine and versions beside the data, and the seconds of one core."""
+    path = FOLDER / "run.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    facts[tower] = {
+        "finished": datetime.now(UTC).isoformat(timespec="minutes"),
+        "weights": digest,
+        "core_seconds": round(sum(record.seconds for record in done)),
+        **environment(),
+    }
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
