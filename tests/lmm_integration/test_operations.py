@@ -206,6 +206,23 @@ def test_a_cache_is_continued_with_new_tokens(tiny, keep, reading):
     torch.testing.assert_close(turn, scratch[:, -3:], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("images", [(1,), IMAGES], ids=str)
+def test_t10_a_second_turn_with_the_whole_conversation(tiny, images, reading):
+    """`generate` goes on behind the first turn's cache as it would from scratch, where the reducer chooses the same."""
+    model = tiny.model("llava")
+    inputs, rows = tiny.batch(model, images), len(images)
+    for depths in ((2, 0), (0, 0), (3, 1)):
+        with prune(model, DOP(policy=depths, attn_prune=reading), keep=9):
+            first = model.generate(**inputs, **GREEDY, return_dict_in_generate=True)
+            ids = torch.cat([first.sequences, torch.tensor([[5, 6, 7]]).expand(rows, -1)], 1)
+            new = torch.ones(rows, ids.shape[1] - inputs["input_ids"].shape[1], dtype=torch.long)
+            turn = {"input_ids": ids, "attention_mask": torch.cat([inputs["attention_mask"], new], 1)}
+            continued = model.generate(**turn, past_key_values=first.past_key_values, **GREEDY)
+            scratch = model.generate(**(inputs | turn), **GREEDY)
+        assert torch.equal(continued, scratch)
+
+
 def test_the_cache_of_every_layer_is_as_long_as_said(tiny):
     """No visual entry from D_A on under "qkv", all of them under "q"."""
     model = tiny.model("llava")
