@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lmm_integration.evaluate.accuracy_table import SCALES, UNITS
 from lmm_integration.evaluate.bench import BLIND, NONE
@@ -15,6 +16,7 @@ from lmm_integration.evaluate.gap_figure import COLOURS, MARKERS, NEUTRAL
 from lmm_integration.evaluate.panels import MEASURES, cost
 
 Row = Mapping[str, Any]
+MARGIN = 5.0
 
 
 def draw_accuracy(summary: Sequence[Row], title: str) -> Figure:
@@ -36,15 +38,25 @@ def draw_accuracy(summary: Sequence[Row], title: str) -> Figure:
         for number, method in enumerate(methods):
             _curve(ax, [row for row in summary if row["method"] == method], measure, number)
         _across(ax, summary)
-        ax.set_xscale("log")
+        _log_scale(ax)
         ax.set_xlabel(f"{measure} ({UNITS[measure]})" if UNITS[measure] != "tokens" else measure)
         ax.grid(True, which="major", color="#e4e4e4", linewidth=0.8)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("accuracy in per cent")
+    heights = [100 * row["accuracy"] for row in summary]
+    axes[0].set_ylim(max(0.0, min(heights) - MARGIN), min(100.0, max(heights) + MARGIN))
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False)
     return figure
+
+
+def _log_scale(ax: Axes) -> None:
+    """Doubling is a constant distance, and numbers are written out."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _curve(ax: Axes, rows: Sequence[Row], measure: str, number: int) -> None:

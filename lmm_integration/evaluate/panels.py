@@ -70,7 +70,7 @@ def _member(rows: Sequence[Row], measure: str, level: float) -> Row | None:
     priced = sorted(((c, row) for row in rows if (c := cost(row, measure))), key=lambda pair: pair[0])
     near = [(abs(math.log(c / level)), c, row) for c, row in priced if abs(c / level - 1) <= TOLERANCE]
     if near:
-        _, c, row = min(near, key=lambda entry: entry[0])
+        _, c, row = min(near, key=lambda entry: (entry[0], -entry[2]["tokens"]["final"]))  # of equals, what keeps most
         return {name: row[name] for name in ("method", "keep", "accuracy", "stderr")} | {"cost": c}
     for (low, cheap), (high, dear) in pairwise(priced):
         if low < level < high:
