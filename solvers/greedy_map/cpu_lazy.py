@@ -80,8 +80,8 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
     """Fill `chosen` with greedy picks; return how many there are, and whether that is all there are to be had.
 
     `weight` is (n,) squared relevance, 0 for tokens that are not candidates. It stops early when no token passes the
-    pivot, or when what it will take from there, at the rate of the last steps, exceeds `effort` tiles of 16 products.
-    Time O(n k (d + k)) at worst, memory O(n k).
+    pivot, or when what it will take from there exceeds `effort` tiles of 16 products at the rate of the last steps and
+    at that of all. Time O(n k (d + k)) at worst, memory O(n k).
     """
     n, k = len(X), len(chosen)
     number = X.dtype.type
@@ -144,8 +144,9 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
                             held = keep_best(close, held, i, score)
         if score[leader] == none:
             return s, True
-        if s % STRIDE == 0:
-            if (work - worked) / STRIDE * (k - s) > effort:
+        if s and s % STRIDE == 0:
+            rate = min((work - worked) / STRIDE, work / s)  # work comes in bursts, which do not last
+            if rate * (k - s) > effort:
                 return s, False
             worked = work
         chosen[s] = leader
