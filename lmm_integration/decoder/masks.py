@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,9 +14,11 @@ def real_columns(mask: Any, states: Tensor, past: int) -> Tensor:
     """(B, n) bool: which of the n new columns hold a token; `mask` is what the decoder was given, in any form.
 
     None means all. (B, past + n) has them at its end, or wherever a longer mask has columns past .. past + n - 1. Of a
-    4-D mask the last query row tells; True or 0.0 is a token.
+    4-D mask the last query row tells; True or 0.0 is a token. Some decoders are given one for each kind of layer.
     """
     rows, n, _ = states.shape
+    if isinstance(mask, Mapping):
+        mask = mask["full_attention"]  # the only kind here, see `decoder_of`
     if mask is None:
         return torch.ones(rows, n, dtype=torch.bool, device=states.device)
     if not isinstance(mask, Tensor) or mask.ndim not in (2, 4):

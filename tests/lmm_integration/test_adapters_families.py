@@ -209,3 +209,19 @@ def test_decoder_layers_of_all_families_are_pruned(families, name, pruner):
     assert torch.equal(cached, uncached)
     assert kept == [4, 4, 4]
     assert torch.equal(cached[:2, -4:], torch.stack(rows))
+
+
+@pytest.mark.parametrize("pruner", [DivPrune(), DivPrune(layer=2)], ids=["input", "layer 2"])
+@pytest.mark.parametrize("name", FAMILIES)
+@torch.no_grad()
+def test_other_decoding_modes_write_what_greedy_decoding_writes(families, name, pruner):
+    """A static cache, prompt lookup, and, where tokens go in front of the model, prefill in chunks."""
+    model = families[name]
+    inputs, _ = families.batch(name, model)
+    inputs["input_ids"][0, -3:] = inputs["input_ids"][0, 1:4]  # so that the lookup finds something
+    modes = [{"cache_implementation": "static"}, {"prompt_lookup_num_tokens": 2}]
+    modes += [{"prefill_chunk_size": 7}] if pruner.layer == 0 else []
+    with prune(model, pruner, keep=4):
+        greedy = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+        for mode in modes:
+            assert torch.equal(model.generate(**inputs, max_new_tokens=6, do_sample=False, **mode), greedy), mode
