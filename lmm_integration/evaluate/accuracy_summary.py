@@ -66,19 +66,21 @@ def columns_of(lines: Sequence[Line]) -> dict[Place, Column]:
 def summary_rows(columns: Mapping[Place, Column]) -> list[dict[str, Any]]:
     """One row for each method and budget.
 
-    Keys
-    ----
-    method, keep, accuracy, stderr, n : over all questions; the error is clustered, see `clustered_mean`.
-    clusters, draws : how many.
-    f1 : of yes/no questions, None without any.
-    kinds : kind -> accuracy, stderr, n, and f1 where all its answers are yes or no.
-    of_unpruned : accuracy over that of `none`, None where that is not there.
-    minus_unpruned, minus_random : paired differences, to `random` at the same budget; None likewise.
-    tokens : means per question of visual tokens: before, and left as the three kinds of budget count.
-    flops : mean exact operations per question behind the vision tower: prefill of the decoder, relevance tower or second
-        encoding, selector; None where one of them is not known. `flops_parts` has them apart, and the vision tower.
-    kv_bytes : of the prompt, two bytes a number.
-    seconds : medians per question, of batches: vision, selection, prefill, decode.
+    Returns
+    -------
+    Dicts with the keys
+
+    * method, keep, accuracy, stderr, n : over all questions; the error is clustered, see `clustered_mean`.
+    * clusters, draws : how many.
+    * f1 : of yes/no questions, None without any.
+    * kinds : kind -> accuracy, stderr, n, and f1 where all its answers are yes or no.
+    * of_unpruned : accuracy over that of `none`, None where that is not there.
+    * minus_unpruned, minus_random : paired differences, to `random` at the same budget; None likewise.
+    * tokens : means per question of visual tokens: before, and left as the three kinds of budget count.
+    * flops : mean exact operations per question behind the vision tower: prefill of the decoder, relevance tower or
+      second encoding, selector; None where one of them is not known. `flops_parts` has them apart, and the vision tower.
+    * kv_bytes : of the prompt, two bytes a number.
+    * seconds : medians per question, of batches: vision, selection, prefill, decode.
     """
     rows = []
     for (method, keep), column in columns.items():
