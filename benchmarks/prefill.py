@@ -4,7 +4,8 @@ A LLaVA of middle size with random weights reads one picture of 576 tokens, unpr
 within each round, behind a green gate. A row holds the median of the rounds' own ratios to the unpruned call (vision
 tower, selection and all), what the selection took, the operations of the decoder and the bytes of its cache. On a CPU
 the clock is the processor time of one thread, on CUDA the wall clock around a synchronised call, with the peak of
-allocated memory beside it. Random weights say nothing about answers. Writes benchmarks/results/prefill.json.
+allocated memory beside it. Random weights say nothing about answers. Writes benchmarks/results/prefill.json and, from
+it, docs/_tables/prefill.md; `--page` writes the page alone, from what was measured before.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from solvers.environment import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "prefill.json"
+PAGE = ROOT / "docs" / "_tables" / "prefill.md"
 GATE = ("tests/lmm_integration/test_in_llm.py", "tests/lmm_integration/test_prune_inputs.py")
 IMAGE, TEXT = 99, 40
 METHODS: dict[str, tuple[Any, int]] = {
@@ -123,13 +125,46 @@ def measure(model: Any, inputs: dict[str, torch.Tensor], device: str, rounds: in
     ]
 
 
+def page(data: dict[str, Any]) -> str:
+    """Markdown: where it was measured, then one line per method."""
+    env = data["environment"]
+    packages = ", ".join(
+        f"{name} {env['packages'][name]}" for name in ("torch", "transformers", "numpy") if env["packages"].get(name)
+    )
+    on_cpu = data["device"] == "cpu"
+    head, lines = ["", "time of the call", "operations of the decoder", "cache"], []
+    if not on_cpu:
+        head += ["of the time, selecting", "peak memory"]  # on a CPU the selection is timed by another clock
+    for row in data["records"]:
+        cells = [
+            row["method"],
+            f"{row['ratio']:.0%}",
+            f"{row['flops_ratio']:.0%}",
+            f"{row['kv_bytes'] / 2**20:.1f} MiB",
+        ]
+        if not on_cpu:
+            share = row["selection_seconds"] / row["seconds"]
+            cells += [f"{share:.1%}", f"{row['peak_bytes'] / 2**20:.0f} MiB"]
+        lines.append(cells)
+    where = (
+        f"Measured on {data['date']} at commit `{data['commit']}` on {env['cpu'] if on_cpu else data['device']}, Python "
+        f"{env['python']}, {packages}, {data['load']}; medians of {data['rounds']} rounds, "
+        f"{'processor time of one thread' if on_cpu else 'wall clock'}.\n\n"
+    )
+    return where + "".join("| " + " | ".join(cells) + " |\n" for cells in (head, ["---"] * len(head), *lines))
+
+
 def main() -> int:
     """The gate, then the rounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--busy", action="store_true", help="say in the file that other work ran beside")
+    parser.add_argument("--page", action="store_true", help="write the page alone, from the results there are")
     asked = parser.parse_args()
+    if asked.page:
+        PAGE.write_text(page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
+        return 0
     gate = subprocess.run([sys.executable, "-m", "pytest", "-q", *GATE], cwd=ROOT, check=False)
     if gate.returncode:
         print("the gate is red: nothing is measured", file=sys.stderr)
@@ -152,6 +187,7 @@ def main() -> int:
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(data), encoding="utf-8")
     for record in records:
         print(
             f"{record['method']:36} {record['ratio']:6.1%} of the time, {record['flops_ratio']:6.1%} of the operations, "
