@@ -146,7 +146,7 @@ class Conversations:
                 f"inputs continue a cache of {past} tokens; images are pruned in front of it only, and a forward call takes "
                 "the new tokens alone"
             )
-        mask, columns = given.get("attention_mask"), past + ids.shape[1]
+        mask, columns = _flat_mask(given), past + ids.shape[1]
         if (mask is None and needs_mask) or (mask is not None and mask.shape[1] != columns):
             shape = "none" if mask is None else f"one of {mask.shape[1]}"
             raise ValueError(
@@ -158,7 +158,7 @@ class Conversations:
         new, width = dict(given), turn.short.shape[1]
         if turn.positions is None or given.get("position_ids") is not None:
             return new
-        mask = given.get("attention_mask")
+        mask = _flat_mask(given)
         written = ids.new_ones(len(ids), past + ids.shape[1] - width) if mask is None else mask[:, width:]
         behind = turn.behind(written)
         new["position_ids"] = None if behind is None else behind[..., -ids.shape[1] :]
@@ -166,3 +166,9 @@ class Conversations:
 
     def _shows(self, ids: Tensor) -> bool:
         return bool(torch.isin(ids, ids.new_tensor(self.adapter.placeholders(self.model))).any())
+
+
+def _flat_mask(given: Mapping[str, Any]) -> Tensor | None:
+    """The (B, n) mask of a call; None for none, or for one that says which query sees which key."""
+    mask = given.get("attention_mask")
+    return mask if isinstance(mask, Tensor) and mask.ndim == 2 else None

@@ -151,6 +151,19 @@ def test_text_alone_is_continued_too(chat, name):
     assert pruning.calls == 0
 
 
+@pytest.mark.parametrize("name", ["llava", "qwen"])
+def test_a_mask_of_queries_and_keys_passes(chat, name):
+    """Forward calls that bring a 4-D mask go on as those that bring none."""
+    model, inputs = chat(name, (1,))
+    with prune(model, DivPrune(), keep=4):
+        caches = [model(**inputs, use_cache=True).past_key_values for _ in range(2)]
+        seen = torch.ones(1, 1, 1, caches[0].get_seq_length() + 1, dtype=torch.bool)
+        new = torch.tensor([[5]])
+        plain = model(input_ids=new, past_key_values=caches[0]).logits
+        masked = model(input_ids=new, past_key_values=caches[1], attention_mask=seen).logits
+    torch.testing.assert_close(plain, masked)
+
+
 @pytest.mark.parametrize("way", ["input", "decoder layer 2"])
 @pytest.mark.parametrize("name", ["llava", "qwen"])
 def test_what_would_feed_wrong_tokens_is_refused(chat, name, way):
