@@ -32,13 +32,11 @@ class Departure:
 
     Parameters
     ----------
-    visual, real : (B, L) bool of the prompt as it enters.
+    visual : (B, L) bool of the prompt as it enters.
     """
 
-    kept: tuple[()] = ()  # nothing is chosen here: all visual tokens leave
-
-    def __init__(self, visual: Tensor, real: Tensor) -> None:
-        self.prompt_visual, self.prompt_real = visual, real
+    def __init__(self, visual: Tensor) -> None:
+        self.prompt_visual = visual
         self.columns: dict[int, int] = {}
 
     def text(self, real: Tensor) -> Tensor:
@@ -151,7 +149,7 @@ class OperationPruning(LayerPruning):
             refuse_checkpointing(self.decoder)
         visual, real = self._columns(pruned.ids, pruned.inputs.get("attention_mask"))
         self._check_text(visual, real)
-        self._stages = Departure(visual, real)
+        self._stages = Departure(visual)
         text = real & ~visual
         shape = DecoderShape.of(self.model)
         work = depth_work(

@@ -405,6 +405,17 @@ def test_t6_other_families_and_m_rope_answer_as_in_the_naive_decoder(families, n
         torch.testing.assert_close(found[text], expected[text], rtol=1e-3, atol=1e-3)
 
 
+def test_the_conformance_kit_holds_full_depth_to_the_unpruned_model(tiny):
+    """And says why other depths are no subject of that check."""
+    from lmm_integration.conformance.in_a_model import everything_kept, small_llava
+    from lmm_integration.conformance.outcome import NotApplicableError
+
+    model = small_llava()
+    assert everything_kept(DOP(policy=(6, 6)), model) == "logits are equal bit for bit"
+    with pytest.raises(NotApplicableError, match="skip operations of deeper layers"):
+        everything_kept(DOP(), model)
+
+
 BAD = {
     "deep": (
         lambda: DOP(policy=(4, 1)),
