@@ -14,21 +14,22 @@ from torch.nn.functional import cross_entropy
 from lmm_integration.tiny import several
 from lmm_integration.tiny.pictures import TOKENS
 from lmm_integration.tiny.queries import KINDS, STEPS, ask
-from lmm_integration.tiny.scenes import Scene, draw_scene
+from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
 from lmm_integration.tiny.training.packing import IGNORED, Packer
 from lmm_integration.tiny.training.tower import pixels_of
 
 Regime = Literal["plain", "robust"]
 SHARES = {
-    "exist": 0.16,
-    "count": 0.16,
-    "color": 0.12,
-    "shape": 0.12,
-    "relation": 0.22,
+    "exist": 0.18,
+    "count": 0.2,
+    "color": 0.14,
+    "shape": 0.14,
+    "relation": 0.12,
     "row": 0.08,
     "column": 0.08,
-    "digits": 0.06,
+    "digits": 0.08,
 }
+EASY_SHARES = {"exist": 0.32, "color": 0.26, "shape": 0.26, "count": 0.08, "digits": 0.08}
 END = 0.2  # weight of the end-of-answer token
 PICTURES = 16  # the longest prompt that positions are learnt for
 
@@ -44,14 +45,17 @@ class LanguageRecipe:
         as in a prompt of up to sixteen pictures.
     steps, batch, questions : number of updates, prompts in each, questions about each.
     several : the share of batches with two to four pictures in each prompt.
+    easy : so many steps at the start have few things in each picture, of the background a tenth of the patches, and no
+        questions about places: to find what a word means among 256 patches takes much longer than among 40.
     tower_scale : the rate of the vision tower as a share of `rate`; 0 leaves it as it is.
     """
 
     regime: Regime
     steps: int
-    batch: int = 16
-    questions: int = 24
+    batch: int = 8
+    questions: int = 16
     several: float = 0.08
+    easy: int = 0
     tower_scale: float = 0.0
     rate: float = 1.5e-3
     decay: float = 0.02
@@ -98,6 +102,20 @@ class Answering(nn.Module):
         return found
 
 
+@torch.no_grad()
+def standardise(llava: Any, pictures: int = 48) -> None:
+    """Make the projector's first layer start from states of mean 0 and variance 1 in every entry.
+
+    The states of a tower share a direction that is much longer than what tells patches apart.
+    """
+    rng = np.random.default_rng(0)
+    pixels = pixels_of(np.stack([draw_scene("train", rng).picture for _ in range(pictures)]))
+    states = Answering(llava, tune_tower=False).visual(pixels).flatten(0, 1)
+    layer = llava.model.multi_modal_projector.linear_1
+    layer.weight /= states.std(0)
+    layer.bias -= layer.weight @ states.mean(0)
+
+
 def answer_losses(
     recipe: LanguageRecipe, module: Answering, words: Any
 ) -> Callable[[np.random.Generator, int], dict[str, Tensor]]:
@@ -105,13 +123,16 @@ def answer_losses(
     packer = Packer(words)
 
     def losses(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        scenes, asked, kinds = _draw(recipe, rng)
+        easy = step < recipe.easy
+        scenes, asked, kinds = _draw(recipe, rng, easy)
         of = [len(pictures) for pictures in scenes]
         dropped = recipe.regime == "robust" and rng.random() < 0.7
         share = rng.uniform(0.3, 1.0) if dropped else 1.0
         if max(of) > 1 and recipe.regime == "robust":
             share = min(share, 2.0 / max(of))
         kept = [_some(TOKENS * m, max(1, round(share * TOKENS * m)), rng) for m in of]
+        if easy:
+            kept = [_mostly_things(pictures[0], rng) for pictures in scenes]
         close = [bool(recipe.regime == "plain" or rng.random() < 0.5) for _ in of]
         starts = [_starts(m, spread=not c, rng=rng) for m, c in zip(of, close, strict=True)]
         batch = packer.pack(asked, kept, starts, close)
@@ -122,15 +143,16 @@ def answer_losses(
 
 
 def _draw(
-    recipe: LanguageRecipe, rng: np.random.Generator
+    recipe: LanguageRecipe, rng: np.random.Generator, easy: bool
 ) -> tuple[list[list[Scene]], list[list[tuple[str, str]]], list[str]]:
     """Pictures and questions of a batch, and the kinds of all questions in order."""
-    if rng.random() < recipe.several:
+    if not easy and rng.random() < recipe.several:
         return _draw_several(recipe, rng)
     scenes, asked, kinds = [], [], []
-    names, shares = list(SHARES), np.array(list(SHARES.values()))
+    mixture = EASY_SHARES if easy else SHARES
+    names, shares = list(mixture), np.array(list(mixture.values()))
     for _ in range(recipe.batch):
-        scene = draw_scene("train", rng)
+        scene = draw_scene("train", rng, shapes=(2, 5)) if easy else draw_scene("train", rng)
         questions: list[tuple[str, str]] = []
         for kind in rng.choice(names, recipe.questions, p=shares / shares.sum()):
             found = ask(str(kind), scene.things, rng)
@@ -167,6 +189,12 @@ def _draw_several(
 
 def _some(n: int, k: int, rng: np.random.Generator) -> np.ndarray:
     return np.arange(n) if k >= n else np.sort(rng.permutation(n)[:k])
+
+
+def _mostly_things(scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    """Patches with a thing, and a tenth of the others."""
+    shown = (scene.cover > COVERED).any(0)
+    return np.flatnonzero(shown | (rng.random(TOKENS) < 0.1))
 
 
 def _starts(images: int, *, spread: bool, rng: np.random.Generator) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SMOOTH = 0.98
-EVERY = 50  # steps between lines of the log
+SMOOTH = 0.95
+EVERY = 25  # steps between lines of the log
 SAVED = 250  # steps between checkpoints
 
 
@@ -34,6 +34,7 @@ def train(
     seed: int,
     folder: Path,
     groups: list[dict[str, Any]] | None = None,
+    until: int | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Minimise the sum of the losses by AdamW.
@@ -45,6 +46,7 @@ def train(
         and not part of the sum. The generator of every step depends on seed and step alone, so an interrupted run goes
         on as if it had not been.
     groups : parameter groups of AdamW with a `scale` of the rate; None trains everything.
+    until : stop after this step of the schedule; None goes to its end.
     """
     groups = groups or [{"params": [p for p in module.parameters() if p.requires_grad], "scale": 1.0}]
     weights = [p for group in groups for p in group["params"]]
@@ -58,7 +60,8 @@ def train(
         optimiser.load_state_dict(saved["optimiser"])
         first, mean = saved["step"], saved["mean"]
     started = time.process_time()
-    for step in range(first, steps):
+    last = steps if until is None else until
+    for step in range(first, last):
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"] * schedule(step, steps, warmup)
         found = losses(np.random.default_rng([seed, step]), step)
@@ -71,13 +74,13 @@ def train(
             if math.isfinite(now := float(value.detach())):
                 mean[name] = SMOOTH * mean.get(name, now) + (1 - SMOOTH) * now
         done = step + 1
-        if done % EVERY == 0 or done == steps:
+        if done % EVERY == 0 or done == last:
             line = {"step": done, "cpu_seconds": round(time.process_time() - started, 1)}
             line |= {name: round(value, 4) for name, value in mean.items()}
             with log.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             say(json.dumps(line))
-        if done % SAVED == 0 or done == steps:
+        if done % SAVED == 0 or done == last:
             state = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "step": done, "mean": mean}
             torch.save(state, checkpoint.with_suffix(".new"))
             checkpoint.with_suffix(".new").replace(checkpoint)

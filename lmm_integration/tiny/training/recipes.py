@@ -22,16 +22,23 @@ class Run:
     tower : a key of `TOWERS`.
     language : the second stage.
     after : the run whose language model and projector it starts from; "" for a fresh one.
+    after_step : where in that run; 0 is its end.
     """
 
     tower: str
     language: LanguageRecipe
     after: str = ""
+    after_step: int = 0
 
 
 RUNS = {
-    "labelled": Run("labelled", LanguageRecipe("robust", steps=1100)),
-    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=150, rate=5e-4), after="labelled"),
-    "control": Run("control", LanguageRecipe("robust", steps=400, rate=1e-3, tower_scale=0.5), after="labelled"),
+    "labelled": Run("labelled", LanguageRecipe("robust", steps=3200, easy=900)),
+    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, rate=5e-4), after="labelled"),
+    "control": Run(
+        "control",
+        LanguageRecipe("robust", steps=1100, rate=1.2e-3, tower_scale=0.5),
+        after="labelled",
+        after_step=1250,
+    ),
 }
 SHIPPED = ("labelled", "control")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lmm_integration.tiny.build import clip_model, llava_model
-from lmm_integration.tiny.training.language import Answering, answer_losses
+from lmm_integration.tiny.training.language import Answering, answer_losses, standardise
 from lmm_integration.tiny.training.loop import train
 from lmm_integration.tiny.training.recipes import RUNS, TOWERS
 from lmm_integration.tiny.training.tower import TowerLosses, tower_batch
@@ -39,15 +39,21 @@ def train_tower(name: str, seed: int, out: Path, say: Say = print) -> Any:
     return module.clip.eval()
 
 
-def train_language(name: str, seed: int, out: Path, say: Say = print) -> tuple[Any, Any]:
-    """The LLaVA and the `CLIPModel` of a run, with everything before it, trained unless `out` holds it."""
+def train_language(name: str, seed: int, out: Path, say: Say = print, until: int | None = None) -> tuple[Any, Any]:
+    """The LLaVA and the `CLIPModel` of a run, with everything before it, trained unless `out` holds it.
+
+    Parameters
+    ----------
+    until : stop at this step; such a part of a run has a folder of its own.
+    """
     run, words = RUNS[name], tokenizer()
     recipe = run.language
     clip = train_tower(run.tower, seed, out, say)
     torch.manual_seed(seed)
     llava = llava_model(clip)
+    standardise(llava)
     if run.after:
-        before, _ = train_language(run.after, seed, out, say)
+        before, _ = train_language(run.after, seed, out, say, run.after_step or None)
         take_language(llava, before)
     module = Answering(llava, tune_tower=recipe.tower_scale > 0)
     tower = {id(p) for p in llava.model.vision_tower.parameters()}
@@ -63,8 +69,9 @@ def train_language(name: str, seed: int, out: Path, say: Say = print) -> tuple[A
         decay=recipe.decay,
         warmup=recipe.warmup,
         seed=seed,
-        folder=out / f"{name}-{seed}",
+        folder=out / (f"{name}-{seed}" if until is None else f"{name}-{seed}-to-{until}"),
         groups=groups,
+        until=until,
         say=say,
     )
     return llava.eval(), clip
