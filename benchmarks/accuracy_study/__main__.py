@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.accuracy_study.design import IMAGES
+from benchmarks.accuracy_study.design import PLAN
 from benchmarks.accuracy_study.run import run_study
 from lmm_integration.tiny import TOWERS
 
@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("--tower", choices=TOWERS, default="labelled", help="which model to ask")
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
-    parser.add_argument("--images", type=int, default=max(IMAGES.values()), help="at most, at every budget")
+    parser.add_argument(
+        "--images", type=int, default=max(which.stop for _, which, _ in PLAN), help="of the plan, the first"
+    )
     parser.add_argument("--report", action="store_true", help="write tables and figures from what is committed")
     arguments = parser.parse_args()
     if arguments.jobs < 1:

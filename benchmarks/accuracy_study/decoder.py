@@ -1,8 +1,9 @@
 """Many sets of visual tokens, all questions about a picture, one batch: what the model would generate, and how sure.
 
-All questions stand behind the picture in one sequence and see the picture and themselves alone. Answers are forced: a
-question is right where the argmax is right at every token of its answer and at its end, which is when greedy generation
-gives that answer and stops.
+All questions stand behind the picture in one sequence, as a tree: words with which several of them begin stand there
+once, and every word sees the picture and the words before it in its own question. Answers are forced: a question is right
+where the argmax is right at every token of its answer and at its end, which is when greedy generation gives that answer
+and stops.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from lmm_integration.tiny.pictures import TOKENS
 from lmm_integration.tiny.training.packing import IGNORED, Packer
 from lmm_integration.tiny.training.tower import pixels_of
 
-ROWS = 24  # sequences that are computed together
+ROWS = 4  # sequences that are computed together; their states fit into a cache
 
 Sets = npt.NDArray[np.int64]
 
@@ -32,7 +33,8 @@ class Prompt:
     ----------
     embedded : (1, L, d) states in front of layer 0.
     visible : (L, L) bool.
-    positions, targets, question : (L,) as in `Packed`.
+    positions : (L,).
+    targets, question : (L,) the next token of an answer and the question it belongs to, where there is one.
     first : where the 256 visual tokens begin.
     asks : (L,) bool, the tokens of the questions, without answers.
     """
@@ -76,23 +78,49 @@ class PackedDecoder:
 
     @torch.no_grad()
     def prompt(self, projected: Tensor, questions: tuple[tuple[str, str], ...]) -> Prompt:
-        """The whole sequence."""
-        packed = self.packer.pack([list(questions)], [np.arange(TOKENS)], [np.zeros(1, np.int64)], [False])
-        ids, targets = packed.ids[0], packed.targets[0]
-        read = ids != self.packer.words.eos_token_id  # nothing follows the end of an answer
-        answers = torch.zeros_like(read)
-        answers[1:] = targets[:-1] != IGNORED
-        first = len(self.packer.before)
-        embedded = self.model.embed_tokens(ids)
-        embedded[first : first + TOKENS] = projected
+        """The whole sequence, for questions with distinct texts."""
+        first, end = len(self.packer.before), self.packer.words.eos_token_id
+        ids = self.packer.before + [self.packer.image] * TOKENS
+        last = len(ids) - 1
+        parents = list(range(-1, last))
+        children: dict[tuple[int, int], int] = {}
+        targets: dict[int, int] = {}
+        owners: dict[int, int] = {}
+        answers: list[int] = []
+
+        def child(parent: int, token: int) -> int:
+            place = children.setdefault((parent, token), len(ids))
+            if place == len(ids):
+                ids.append(token)
+                parents.append(parent)
+            return place
+
+        for number, (text, answer) in enumerate(questions):
+            at = last
+            for token in self.packer.ids(text) + self.packer.turn:
+                at = child(at, token)
+            for token in [*self.packer.ids(answer), end]:
+                targets[at], owners[at] = token, number
+                if token != end:  # nothing follows the end
+                    at = child(at, token)
+                    answers.append(at)
+        visible = torch.eye(len(ids), dtype=torch.bool)
+        positions = torch.zeros(len(ids), dtype=torch.int64)
+        for place, parent in enumerate(parents[1:], start=1):
+            visible[place] |= visible[parent]
+            positions[place] = positions[parent] + 1
+        asks = torch.arange(len(ids)) > last
+        asks[answers] = False
+        embedded = self.model.embed_tokens(torch.tensor(ids))
+        embedded[first : last + 1] = projected
         return Prompt(
-            embedded=embedded[None, read],
-            visible=packed.visible[0, 0][read][:, read],
-            positions=packed.positions[0, read],
-            targets=targets[read],
-            question=packed.question[0, read],
+            embedded=embedded[None],
+            visible=visible,
+            positions=positions,
+            targets=torch.tensor([targets.get(i, IGNORED) for i in range(len(ids))]),
+            question=torch.tensor([owners.get(i, -1) for i in range(len(ids))]),
             first=first,
-            asks=((packed.question[0] >= 0) & ~answers)[read],
+            asks=asks,
         )
 
     @torch.no_grad()

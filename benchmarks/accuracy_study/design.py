@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 QUESTIONS = 24  # about each image, of one image each
-IMAGES = {16: 420, 64: 140}  # by budget, of 256 visual tokens: 6 and 25 %; the first ones are the same images
 MARGIN = 0.02  # of accuracy: a smaller difference counts as none
 ALPHA = 0.05  # of every test, after Holm over its family
 
@@ -15,6 +14,13 @@ REPACKED = ("greedy", "best")
 OBJECTIVES = ("max-min", "log-det", "rank-1")
 SPARSE = "log-det-64"  # every second row and column, where log det can be proved
 SPARSE_BUDGET = 8
+
+# (k of 256 visual tokens: 6 or 25 %, images, families), in the order in which they are run
+PLAN = (
+    (16, range(140), (*OBJECTIVES, SPARSE)),
+    (16, range(140, 420), ("max-min",)),
+    (64, range(70), OBJECTIVES),
+)
 
 RANDOM_SETS = 5
 CLUSTERED = 1

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from benchmarks.accuracy_study.analysis import RUNGS, Verdict, accuracy, ladder, mean_level
 from benchmarks.accuracy_study.design import MARGIN, OBJECTIVES
 from benchmarks.accuracy_study.records import Record, flags
-from benchmarks.accuracy_study.statistics import mean_of
+from benchmarks.accuracy_study.statistics import finite_mean, mean_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "_static"
 COLOURS = dict(zip(OBJECTIVES, ("#0072b2", "#d55e00", "#009e73"), strict=True))  # Okabe and Ito
@@ -63,10 +63,12 @@ def draw_levels(found: Mapping[str, Sequence[Record]]) -> Figure:
     for ax, (tower, k) in zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
         records = [r for r in found[tower] if r.k == k]
         for family, colour in COLOURS.items():
+            if not any(family in r.problems for r in records):
+                continue
             points = []
             for label in PATH:
                 y = mean_of([accuracy(r, family, label) for r in records])
-                points.append((np.nanmean([mean_level(r, family, label) for r in records]), *y[:3]))
+                points.append((mean_level_of(records, family, label), *y[:3]))
             x, mean, low, high = np.array(sorted(points)).T
             ax.errorbar(
                 x, 100 * mean, 100 * np.stack([mean - low, high - mean]), marker="o", ms=4, color=colour, label=family
@@ -89,7 +91,7 @@ def draw_levels(found: Mapping[str, Sequence[Record]]) -> Figure:
 
 def mean_level_of(records: Sequence[Record], family: str, label: str) -> float:
     """Over pictures."""
-    return float(np.nanmean([mean_level(r, family, label) for r in records]))
+    return finite_mean([mean_level(r, family, label) for r in records])
 
 
 def draw_ladder(found: Mapping[str, Sequence[Record]]) -> Figure:
@@ -99,6 +101,8 @@ def draw_ladder(found: Mapping[str, Sequence[Record]]) -> Figure:
     for ax, (tower, k) in zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
         records = [r for r in found[tower] if r.k == k]
         for shift, (family, colour) in enumerate(COLOURS.items()):
+            if not any(family in r.problems for r in records):
+                continue
             rungs = ladder(records, family)
             found_ = [rungs[rung, "accuracy"] for rung in RUNGS[:-1]]
             mean, low, high = np.array([each[:3] for each in found_]).T

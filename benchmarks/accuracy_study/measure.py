@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,8 @@ from mmdp import ConditionalDPP, MaxMinDiversity
 from mmdp.checks import Int
 
 
-def measure(decoder: PackedDecoder, image: int, k: int) -> Record:
-    """Everything about scene `image` when k of its visual tokens are kept."""
+def measure(decoder: PackedDecoder, image: int, k: int, chosen: Sequence[str]) -> Record:
+    """Everything about scene `image` when k of its visual tokens are kept, by the chosen families of sets."""
     started = time.process_time()
     exam = draw_exam(image)
     tower, read = decoder.tokens(exam.scene.picture)
@@ -37,25 +37,27 @@ def measure(decoder: PackedDecoder, image: int, k: int) -> Record:
     whole = decoder.answer(prompt, np.arange(TOKENS)[None])
     blind = decoder.answer(prompt, np.empty((1, 0), np.int64))
     iwp = IWP()
-    layer = iwp.layers(len(decoder.model.layers))[0]
-    views = {depth: LayerView(decoder, prompt, depth) for depth in (0, layer)}
-    inside = views[layer].tokens()
-    (energy,) = iwp.problems(inside, [k])
+    views = {depth: LayerView(decoder, prompt, depth) for depth in (0, *iwp.layers(len(decoder.model.layers)))}
+    layer = max(views)
     max_min = MaxMinDiversity.from_features(projected, k)
     distances = max_min.distances
     draws = random_sets(TOKENS, k, image)
     bad = {f"clustered/{i}": kept for i, kept in enumerate(clustered_sets(distances, k, image))}
-    rank1 = {
-        "pc_mmr": iwp.select(inside, [k])[0].numpy(),
-        "magnitude": np.argsort(-iwp.magnitudes(inside)[0], kind="stable")[:k],
-    }
-    families = {
-        "max-min": (0, build_family("max-min", max_min, draws, image, bad)),
-        "log-det": (0, build_family("log-det", ConditionalDPP.from_features(seen, k), draws, image, bad)),
-        "rank-1": (layer, build_family("rank-1", energy, draws, image, bad | rank1)),
-    }
-    if k == min(design.IMAGES):
-        families[design.SPARSE] = (0, _sparse(seen, image))
+    families: dict[str, tuple[int, Family]] = {}
+    for name in chosen:
+        if name == design.SPARSE:
+            families[name] = (0, _sparse(seen, image))
+        elif name == "rank-1":
+            inside = views[layer].tokens()
+            (energy,) = iwp.problems(inside, [k])
+            others = {
+                "pc_mmr": iwp.select(inside, [k])[0].numpy(),
+                "magnitude": np.argsort(-iwp.magnitudes(inside)[0], kind="stable")[:k],
+            }
+            families[name] = (layer, build_family(name, energy, draws, image, bad | others))
+        else:
+            problem = max_min if name == "max-min" else ConditionalDPP.from_features(seen, k)
+            families[name] = (0, build_family(name, problem, draws, image, bad))
 
     radius = covering(distances)
     answered: dict[tuple[int, bytes], tuple[str, float, float, float]] = {}

@@ -24,7 +24,7 @@ from benchmarks.accuracy_study.analysis import (
 from benchmarks.accuracy_study.design import MARGIN, OBJECTIVES, SPARSE
 from benchmarks.accuracy_study.figures import shown
 from benchmarks.accuracy_study.records import Record, flags, read_records
-from benchmarks.accuracy_study.statistics import Contrast, Mean, contrast, mean_of
+from benchmarks.accuracy_study.statistics import Contrast, Mean, contrast, finite_mean, mean_of
 from lmm_integration.tiny import TOWERS
 from lmm_integration.tiny.queries import KINDS
 
@@ -118,9 +118,8 @@ def set_table(found: Found) -> str:
             cells = []
             for family in FAMILIES:
                 mean = mean_of([accuracy(r, family, label) for r in chosen])
-                at = [mean_level(r, family, label) for r in chosen]
-                finite = [each for each in at if math.isfinite(each)]
-                cells.append(f"{100 * mean.mean:.1f} ({np.mean(finite):.2f})" if mean.pictures and finite else "")
+                at = finite_mean([mean_level(r, family, label) for r in chosen])
+                cells.append(f"{100 * mean.mean:.1f} ({at:.2f})" if mean.pictures else "")
             if any(cells):
                 rows.append([tower, f"{k}", shown(label), *cells])
     return _table(["tower", "k", "set", *FAMILIES], rows)
@@ -182,7 +181,7 @@ def slope_table(found: Found) -> str:
     """Accuracy between a random set and the best, from differences within pictures."""
     rows = []
     for tower, k, chosen in parts(found):
-        for family in OBJECTIVES:
+        for family in _present(chosen):
             cells = [_slope(chosen, family, (), top=True)]
             cells += [_slope(chosen, family, covariates) for covariates in EXPLAINED]
             rows.append([tower, f"{k}", family, cells[1], cells[0], *cells[2:]])
@@ -198,6 +197,10 @@ def slope_table(found: Found) -> str:
     return _table(head, rows)
 
 
+def _present(chosen: Sequence[Record]) -> list[str]:
+    return [family for family in OBJECTIVES if any(family in r.problems for r in chosen)]
+
+
 def _slope(chosen: Sequence[Record], family: str, covariates: Sequence[str], *, top: bool = False) -> str:
     found = slopes(chosen, family, covariates, top=top)
     return _difference(found[0]) if found else ""
@@ -209,7 +212,7 @@ def ladder_table(found: Found) -> str:
     with_accuracy = [(rung, "accuracy") for rung in RUNGS[:-2]]
     rows = []
     for tower, k, chosen in parts(found):
-        for family in OBJECTIVES:
+        for family in _present(chosen):
             rungs = ladder(chosen, family)
             rows.append([tower, f"{k}", family, *(_number(rungs[pair]) for pair in (*neighbours, *with_accuracy))])
     names = {"frozen": "frozen error", "true": "true error", "divergence": "KL"}

@@ -10,16 +10,18 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.accuracy_study.design import IMAGES
+from benchmarks.accuracy_study.design import PLAN
 from benchmarks.accuracy_study.records import FOLDER, Record, line_of, read_records, write_committed
 from lmm_integration import tiny
 from lmm_integration.evaluate.answers import drop_torn_line
 from solvers.environment import environment
 
+Cell = tuple[int, int, tuple[str, ...]]  # image, k, families
 
-def plan(images: int) -> list[tuple[int, int]]:
-    """(image, k), budget by budget, at most `images` of each."""
-    return [(image, k) for k, most in IMAGES.items() for image in range(min(most, images))]
+
+def plan(images: int) -> list[Cell]:
+    """Part after part, at most the first `images` images."""
+    return [(image, k, families) for k, which, families in PLAN for image in which if image < images]
 
 
 def run_study(tower: str, out: Path, jobs: int, minutes: float, images: int) -> list[Record]:
@@ -32,7 +34,7 @@ def run_study(tower: str, out: Path, jobs: int, minutes: float, images: int) -> 
     drop_torn_line(path)
     done = read_records(path)
     have = {(record.image, record.k) for record in done}
-    missing = [cell for cell in plan(images) if cell not in have]
+    missing = [cell for cell in plan(images) if cell[:2] not in have]
     started = time.monotonic()
     try:
         with path.open("a", encoding="utf-8") as file:
@@ -58,17 +60,17 @@ def digest_of(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
 
 
-def _measured(folder: Path, cells: list[tuple[int, int]], jobs: int) -> Iterable[Record]:
+def _measured(folder: Path, cells: list[Cell], jobs: int) -> Iterable[Record]:
     from joblib import Parallel, delayed
 
     work = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=2 * jobs, batch_size=1)
     yield from work(delayed(_measure)(folder, *cell) for cell in cells)
 
 
-def _measure(folder: Path, image: int, k: int) -> Record:
+def _measure(folder: Path, image: int, k: int, families: tuple[str, ...]) -> Record:
     from benchmarks.accuracy_study.measure import measure
 
-    return measure(_decoder(folder), image, k)
+    return measure(_decoder(folder), image, k, families)
 
 
 @functools.lru_cache(maxsize=1)

@@ -26,6 +26,13 @@ class Mean(NamedTuple):
     pictures: int
 
 
+def finite_mean(values: Sequence[float]) -> float:
+    """Of the entries that are finite; NaN where there are none."""
+    x = np.asarray(values, dtype=np.float64)
+    x = x[np.isfinite(x)]
+    return float(x.mean()) if len(x) else float("nan")
+
+
 class Contrast(NamedTuple):
     """A mean difference over pictures.
 
