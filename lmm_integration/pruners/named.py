@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from lmm_integration.pruners import METHODS
+from lmm_integration.pruners import DOP, METHODS
 from lmm_integration.pruners.method import Method
 from lmm_integration.relevance import relevance_named
 
@@ -24,13 +24,16 @@ def check_method(name: str, relevance: str | None = None) -> type[Method]:
 
     Raises
     ------
-    ValueError : no such method; a method that reads relevance, without a name for it.
+    ValueError : no such method; a method that reads relevance, without a name for it; a file for any but DOP.
     """
-    found = {method.__name__.lower(): method for method in METHODS}.get(name.lower())
+    plain, colon, _ = name.partition(":")
+    found = {method.__name__.lower(): method for method in METHODS}.get(plain.lower())
     if found is None:
-        near = difflib.get_close_matches(name.lower(), method_names(), n=1)
+        near = difflib.get_close_matches(plain.lower(), method_names(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(method_names())}"
         raise ValueError(f"unknown method {name!r}; {hint}")
+    if colon and found is not DOP:
+        raise ValueError(f"dop alone takes a file, as in dop:policy.json, got {name!r}")
     if "relevance" in found.requires and relevance is None:
         raise ValueError(f"{name} needs relevance: name a CLIP or SigLIP checkpoint, or llm, with --relevance")
     return found
@@ -41,14 +44,19 @@ def method_named(name: str, relevance: str | None = None) -> Any:
 
     Parameters
     ----------
-    name : of `method_names`, in any case.
+    name : of `method_names`, in any case; "dop:FILE" is DOP with the policy of a file and the reducer it was made for.
     relevance : for methods that read it, see `relevance_named`.
 
     Raises
     ------
-    ValueError : as `check_method`; a tower that cannot be read.
+    ValueError : as `check_method`; a tower or a file that cannot be read.
     """
     found = check_method(name, relevance)
+    if file := name.partition(":")[2]:
+        from lmm_integration.calibration.policy_file import load_policy
+
+        reducer = str(load_policy(file)[1].settings.get("reducer")).partition("(")[0]
+        return DOP.load(file, method_named(reducer, relevance))
     if relevance is None or "relevance" not in found.requires:
         return found()
     options: dict[str, Any] = {"relevance": relevance_named(relevance)}

@@ -66,6 +66,33 @@ def test_a_policy_for_pictures(llava_folder, pictures, tmp_path):
     assert calibration.settings["reducer"].startswith("UniformGrid(")
 
 
+def test_the_command_that_prunes_takes_the_file(llava_folder, pictures, tmp_path):
+    """With the reducer that it was made for; other methods take none."""
+    out = tmp_path / "Policy.json"
+    made = run(
+        "--model", llava_folder, "--images", pictures, "--budget", 0.8, "--out", out, "--grid", "2,2,2", "--check", 0,
+        "--limit", 1, "--reducer", "uniformgrid",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+
+    def prune(method):
+        words = ("prune", "--model", llava_folder, "--image", pictures / "0.png", "--question", "what is it ?")
+        return CliRunner().invoke(
+            app, [*map(str, words), "--method", method, "--keep", "4", "--json"], prog_name="mmdp"
+        )
+
+    facts = json.loads(prune(f"dop:{out}").stdout)
+    assert (facts["method"], facts["kept"]) == ("DOP", 4)
+    for method, said in (
+        (f"divprune:{out}", "dop alone takes a file, as in dop:policy.json"),
+        ("dop:nowhere.json", "No such file"),
+        (f"dop:{pictures / 'task.jsonl'}", "is no depth policy"),
+    ):
+        refused = prune(method)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
