@@ -405,6 +405,37 @@ def test_t6_other_families_and_m_rope_answer_as_in_the_naive_decoder(families, n
         torch.testing.assert_close(found[text], expected[text], rtol=1e-3, atol=1e-3)
 
 
+def two_d(module, query, key, value, mask, scaling, **options):
+    """Attention that knows 2-D masks alone, causal from the last key backwards, as FlashAttention's."""
+    assert mask is None or mask.shape == (len(key), key.shape[2])
+    new, total = query.shape[2], key.shape[2]
+    allowed = torch.ones(new, total, dtype=torch.bool).tril(total - new)
+    if mask is not None:
+        allowed = allowed & mask[:, None, None].bool() | torch.eye(new, total).roll(total - new, 1).bool()
+    key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
+    out = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed, scale=scaling)
+    return out.transpose(1, 2).contiguous(), None
+
+
+@pytest.mark.parametrize("depths", [(2, 0), (3, 1), (1, 0)], ids=str)
+def test_kernels_with_2d_masks_serve_the_reading_that_needs_no_others(tiny, depths):
+    """The contract of flash attention is kept under "qkv": the logits are those of sdpa."""
+    from transformers.masking_utils import flash_attention_mask
+
+    transformers.AttentionInterface.register("two_d", two_d)
+    transformers.AttentionMaskInterface.register("two_d", flash_attention_mask)
+    options = GREEDY | {"output_logits": True, "return_dict_in_generate": True}
+    logits = []
+    for kernel in ("sdpa", "two_d"):
+        model = tiny.fresh("llava")
+        model.get_decoder().set_attn_implementation(kernel)
+        with prune(model, DOP(policy=depths), keep=9):
+            logits.append(torch.stack(model.generate(**tiny.batch(model, IMAGES), **options).logits))
+    torch.testing.assert_close(*logits, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="which the attention implementation 'two_d' cannot"):
+        prune(model, DOP(policy=(1, 0), attn_prune="q"), keep=9)
+
+
 def test_the_conformance_kit_holds_full_depth_to_the_unpruned_model(tiny):
     """And says why other depths are no subject of that check."""
     from lmm_integration.conformance.in_a_model import everything_kept, small_llava
