@@ -21,7 +21,7 @@ class Run:
     ----------
     tower : a key of `TOWERS`.
     language : the second stage.
-    after : the run whose language model and projector it starts from; "" for a fresh one.
+    after : the run whose language model it starts from, and its projector where the tower is the same; "" for a fresh one.
     after_step : where in that run; 0 is its end.
     """
 
@@ -32,13 +32,13 @@ class Run:
 
 
 RUNS = {
-    "labelled": Run("labelled", LanguageRecipe("robust", steps=3200, easy=900)),
+    "labelled": Run("labelled", LanguageRecipe("robust", steps=2800, easy=900)),
     "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, rate=5e-4), after="labelled"),
     "control": Run(
         "control",
-        LanguageRecipe("robust", steps=1100, rate=1.2e-3, tower_scale=0.5),
+        LanguageRecipe("robust", steps=900, easy=250, rate=1.2e-3, tower_scale=0.5),
         after="labelled",
-        after_step=1250,
+        after_step=1750,
     ),
 }
 SHIPPED = ("labelled", "control")

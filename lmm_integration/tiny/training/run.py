@@ -54,7 +54,7 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
     standardise(llava)
     if run.after:
         before, _ = train_language(run.after, seed, out, say, run.after_step or None)
-        take_language(llava, before)
+        take_language(llava, before, projector=RUNS[run.after].tower == run.tower)
     module = Answering(llava, tune_tower=recipe.tower_scale > 0)
     tower = {id(p) for p in llava.model.vision_tower.parameters()}
     rest = [p for p in module.parameters() if p.requires_grad and id(p) not in tower]
@@ -77,9 +77,9 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
     return llava.eval(), clip
 
 
-def take_language(llava: Any, other: Any) -> None:
-    """Copy everything but the vision tower."""
-    for part in ("multi_modal_projector", "language_model"):
+def take_language(llava: Any, other: Any, *, projector: bool) -> None:
+    """Copy the language model, and the projector if asked."""
+    for part in ("language_model", *(["multi_modal_projector"] if projector else [])):
         getattr(llava.model, part).load_state_dict(getattr(other.model, part).state_dict())
     llava.lm_head.load_state_dict(other.lm_head.state_dict())
 
