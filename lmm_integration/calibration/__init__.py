@@ -9,6 +9,7 @@ _WHERE = {
     "Point": "lmm_integration.calibration.points",
     "Sample": "lmm_integration.calibration.samples",
     "calibrate": "lmm_integration.calibration.curves",
+    "load_dop": "lmm_integration.calibration.policy_file",
     "load_policy": "lmm_integration.calibration.policy_file",
     "save_policy": "lmm_integration.calibration.policy_file",
     "search_report": "lmm_integration.calibration.report",

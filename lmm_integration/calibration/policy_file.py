@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lmm_integration.calibration.curves import Calibration
+from lmm_integration.calibration.meter import described
+from lmm_integration.pruners import DOP, DivPrune
+from lmm_integration.tokens import InputPruner
 from mmdp.depth_policy import DepthPolicy
 
 FORMAT = "mmdp depth policy 1"
@@ -45,3 +48,17 @@ def load_policy(path: str | Path) -> tuple[DepthPolicy, Calibration]:
         return DepthPolicy(**facts["policy"]), Calibration.from_json(facts["calibration"])
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is no depth policy: {error}") from error
+
+
+def load_dop(path: str | Path, reducer: InputPruner | None = None) -> DOP:
+    """The pruner of a policy in a file, for the reducer that it was chosen for; None is `DivPrune()`.
+
+    Raises
+    ------
+    ValueError : no such file of a policy, or another reducer.
+    """
+    policy, calibration = load_policy(path)
+    reducer = DivPrune() if reducer is None else reducer
+    if (calibrated := calibration.settings.get("reducer")) != described(reducer):
+        raise ValueError(f"{path} was calibrated with the reducer {calibrated}, got {described(reducer)}")
+    return DOP(policy=policy, reducer=reducer, attn_prune=calibration.attn_prune)

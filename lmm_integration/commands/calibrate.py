@@ -103,7 +103,7 @@ def calibrate(
     )
     if chosen.checked > 1:
         print(f"rank correlation of the two over {chosen.checked} other policies: {chosen.rank_correlation:.2f}")
-    print(f"in {out}; DOP.load({str(out)!r}) prunes by it")
+    print(f"in {out}; lmm_integration.calibration.load_dop({str(out)!r}) prunes by it")
 
 
 def _grid(text: str) -> tuple[int, int, int]:

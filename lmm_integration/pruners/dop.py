@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, get_args
 
 from lmm_integration.operation_flops import AttnPrune
@@ -60,23 +59,6 @@ class DOP(Method):
         pair = isinstance(self.policy, tuple) and len(self.policy) == 2
         if not (self.policy is None or pair or isinstance(self.policy, DepthPolicy)):
             raise TypeError(f"policy must be a DepthPolicy or a pair (D_A, D_P), got {self.policy!r}")
-
-    @classmethod
-    def load(cls, path: str | Path, reducer: InputPruner | None = None) -> DOP:
-        """The policy of a file that calibration wrote, for the reducer that it was chosen for.
-
-        Raises
-        ------
-        ValueError : no such file of a policy, or another reducer; None is `DivPrune()`.
-        """
-        from lmm_integration.calibration.meter import described
-        from lmm_integration.calibration.policy_file import load_policy
-
-        policy, calibration = load_policy(path)
-        reducer = DivPrune() if reducer is None else reducer
-        if (calibrated := calibration.settings.get("reducer")) != described(reducer):
-            raise ValueError(f"{path} was calibrated with the reducer {calibrated}, got {described(reducer)}")
-        return cls(policy=policy, reducer=reducer, attn_prune=calibration.attn_prune)
 
     def depths(self, layers: int) -> tuple[int, int]:
         """(D_A, D_P) in a decoder of that many layers."""

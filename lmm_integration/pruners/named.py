@@ -53,10 +53,10 @@ def method_named(name: str, relevance: str | None = None) -> Any:
     """
     found = check_method(name, relevance)
     if file := name.partition(":")[2]:
-        from lmm_integration.calibration.policy_file import load_policy
+        from lmm_integration.calibration.policy_file import load_dop, load_policy
 
         reducer = str(load_policy(file)[1].settings.get("reducer")).partition("(")[0]
-        return DOP.load(file, method_named(reducer, relevance))
+        return load_dop(file, method_named(reducer, relevance))
     if relevance is None or "relevance" not in found.requires:
         return found()
     options: dict[str, Any] = {"relevance": relevance_named(relevance)}

@@ -15,6 +15,7 @@ from lmm_integration.calibration import (  # noqa: E402
     Point,
     Sample,
     calibrate,
+    load_dop,
     load_policy,
     save_policy,
     search_report,
@@ -252,7 +253,7 @@ def test_a_policy_comes_back_from_its_file_with_all_it_was_chosen_from(tiny, cal
     assert loaded == policy
     assert whole == calibration
     assert whole.policy(0.8) == calibration.policy(0.8)
-    pruner = DOP.load(tmp_path / "policy.json")
+    pruner = load_dop(tmp_path / "policy.json")
     assert pruner == DOP(policy=policy)
     model = tiny.model("llava")
     with prune(model, pruner, keep=policy.tokens) as pruning:
@@ -260,7 +261,7 @@ def test_a_policy_comes_back_from_its_file_with_all_it_was_chosen_from(tiny, cal
     assert pruning.stats.operations.depths == (policy.attention_depth, policy.mlp_depth)
     assert sum(pruning.stats.operations.flops) == policy.cost
     with pytest.raises(ValueError, match=r"was calibrated with the reducer DivPrune.*, got UniformGrid"):
-        DOP.load(tmp_path / "policy.json", reducer=UniformGrid())
+        load_dop(tmp_path / "policy.json", reducer=UniformGrid())
     for text in ("[1]", "{", '{"format": "mmdp depth policy 1"}', '{"format": "other"}'):
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(ValueError, match="is no depth policy"):

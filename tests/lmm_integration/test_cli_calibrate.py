@@ -10,9 +10,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 Image = pytest.importorskip("PIL.Image")
 
-from lmm_integration.calibration import load_policy  # noqa: E402
+from lmm_integration.calibration import load_dop, load_policy  # noqa: E402
 from lmm_integration.cli import app  # noqa: E402
-from lmm_integration.pruners import DOP  # noqa: E402
 
 
 def run(*arguments):
@@ -43,7 +42,7 @@ def test_a_policy_for_a_task(llava_folder, pictures, tmp_path):
     assert facts["keep"] == policy.tokens / 36
     assert facts["summed_divergence"] == policy.loss
     assert facts["joint"] >= 0
-    assert DOP.load(out).depths(2) == (policy.attention_depth, policy.mlp_depth)
+    assert load_dop(out).depths(2) == (policy.attention_depth, policy.mlp_depth)
     assert set(calibration.attention) == {0, 1, 2}
     before = (tmp_path / "policy.jsonl").read_text()
     again = run(*options, "--grid", "3,3,3", "--check", 4)

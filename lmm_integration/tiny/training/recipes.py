@@ -9,7 +9,7 @@ from lmm_integration.tiny.training.tower import TowerRecipe
 
 TOWERS = {
     "labelled": TowerRecipe(labels=True, steps=1300),
-    "control": TowerRecipe(labels=False, steps=500, sparse=0.5),
+    "control": TowerRecipe(labels=False, steps=1100, sparse=0.5, pooled_from=500),
 }
 
 

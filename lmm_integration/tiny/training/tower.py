@@ -5,9 +5,11 @@ picture:
 
     L_image = mean_{b,m} BCE(e^s cos(v_b, t_m) + c, [text m names something in picture b]),
 
-v_b from the CLS token. The *control* tower has this loss only. The *labelled* tower has the same against every patch (at
-the states the projector reads, so that cosines of patches mean something), and heads that name colour, shape and digit
-of the thing in a patch.
+v_b from the CLS token. The *control* tower has image-level losses only: this one, and from some step on the same truth
+against the soft maximum over patches, log sum_p exp(e^s cos(v_bp, t_m) + c), since a small tower hardly finds small things
+through its CLS token. The *labelled* tower has the loss against every patch with the truth of that patch (at the states
+the projector reads, so that cosines of patches mean something), and heads that name colour, shape and digit of the thing
+in a patch.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class TowerRecipe:
     labels : whether patches have labels.
     steps, batch, texts : number of updates, pictures and texts in each.
     sparse : the share of pictures with few things in them, from which image-level losses learn sooner.
+    pooled_from : without labels, the step from which the soft maximum over patches is trained too.
     """
 
     labels: bool
@@ -46,6 +49,7 @@ class TowerRecipe:
     batch: int = 24
     texts: int = 40
     sparse: float = 0.2
+    pooled_from: int = 0
     rate: float = 1.5e-3
     decay: float = 0.02
     warmup: int = 60
@@ -72,8 +76,10 @@ class TowerLosses(nn.Module):
             else None
         )
 
-    def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor, truth: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses and accuracies by name."""
+    def forward(
+        self, pixels: Tensor, ids: Tensor, mask: Tensor, truth: dict[str, Tensor], *, pooled: bool = False
+    ) -> dict[str, Tensor]:
+        """Losses and accuracies by name; `pooled` adds the soft maximum over patches to a tower without labels."""
         vision = self.clip.vision_model
         out = vision(pixels, output_hidden_states=True)
         text = normalize(self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)
@@ -81,11 +87,16 @@ class TowerLosses(nn.Module):
         logits = whole @ text.T * self.scale[0].exp() + self.shift[0]
         found = {"image": binary_cross_entropy_with_logits(logits, truth["image"])}
         found["auc"] = _auc(logits, truth["image"])
-        if self.heads is None:
+        if self.heads is None and not pooled:
             return found
         states = out.hidden_states[-2][:, 1:]
         patches = normalize(self.clip.visual_projection(vision.post_layernorm(states)).float(), dim=-1)
         logits = patches @ text.T * self.scale[1].exp() + self.shift[1]
+        if self.heads is None:
+            highest = logits.logsumexp(1)
+            found["pooled"] = binary_cross_entropy_with_logits(highest, truth["image"])
+            found["pooled_auc"] = _auc(highest, truth["image"])
+            return found
         right = truth["patch"]
         found["patch"] = 5 * binary_cross_entropy_with_logits(logits, right, weight=1 + 4 * right)
         for name, head in self.heads.items():
