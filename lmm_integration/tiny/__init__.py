@@ -28,10 +28,20 @@ def folder(tower: str = "labelled") -> Path:
 
     Raises
     ------
-    ValueError : unknown tower.
+    ValueError : unknown tower, or one whose weights do not ship yet.
     """
     if tower not in TOWERS:
         raise ValueError(f"tower must be one of {', '.join(TOWERS)}, got {tower!r}")
+    where = weights(tower)
+    if not where.is_dir():
+        raise ValueError(
+            f"the weights of the {tower} tower do not ship; make them: python -m lmm_integration.tiny.training --runs {tower} --ship"
+        )
+    return where
+
+
+def weights(tower: str) -> Path:
+    """Where the folder of a tower lies, or will."""
     return Path(__file__).parent / "weights" / tower
 
 

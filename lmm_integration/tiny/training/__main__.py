@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lmm_integration.tiny import folder
+from lmm_integration.tiny import weights
 from lmm_integration.tiny.training.recipes import RUNS, SHIPPED
 from lmm_integration.tiny.training.run import export
 
@@ -25,7 +25,7 @@ def main() -> None:
         parser.error(f"--runs must be of {', '.join(RUNS)}, got {unknown[0]!r}")
     torch.set_num_threads(given.threads)
     for name in given.runs.split(","):
-        where = folder(name) if given.ship else given.out / "folders" / f"{name}-{given.seed}"
+        where = weights(name) if given.ship else given.out / "folders" / f"{name}-{given.seed}"
         export(name, given.seed, given.out, where)
         print(f"{name}: {where}")
 

@@ -41,4 +41,4 @@ RUNS = {
         after_step=1750,
     ),
 }
-SHIPPED = ("labelled", "control")
+SHIPPED = ("labelled",)
