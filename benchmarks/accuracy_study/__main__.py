@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
     parser.add_argument(
-        "--images", type=int, default=max(which.stop for _, which, _ in PLAN), help="of the plan, the first"
+        "--images", type=int, default=max(which.stop for _, which in PLAN), help="of the plan, the first"
     )
     parser.add_argument("--report", action="store_true", help="write tables and figures from what is committed")
     arguments = parser.parse_args()
