@@ -33,9 +33,9 @@ class Part:
 
 
 PARTS = {
-    "methods": Part("methods", ("labelled", "control"), SINGLE, 600, RETENTION),
-    "several": Part("several", ("labelled",), SEVERAL, 240, (0.25, 0.11, 0.06, 0.03)),
-    "positions": Part("positions", ("labelled", "labelled-plain"), SINGLE, 600, (0.25, 0.11, 0.06)),
+    "methods": Part("methods", ("labelled", "control"), SINGLE, 240, RETENTION),
+    "several": Part("several", ("labelled",), SEVERAL, 60, (0.11, 0.06, 0.03)),
+    "positions": Part("positions", ("labelled", "labelled-plain"), SINGLE, 240, (0.25, 0.11)),
 }
 
 
@@ -76,7 +76,7 @@ def pruners_of(part: str, folder: str) -> Mapping[str, Any]:
         "divprune": p.DivPrune(),
         "cdpruner": p.CDPruner(relevance=towers[1]),
         "cdpruner, wrong sign": p.CDPruner(relevance=towers[-1]),
-        "iwp": p.IWP(budget="final"),
+        "iwp": p.IWP(),
         "trimtokenator": p.TrimTokenator(),
         "fastv": p.FastV(budget="final"),
         "clsattention": p.ClsAttention(),

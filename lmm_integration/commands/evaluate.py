@@ -22,7 +22,7 @@ WIDTH = 180
 
 def evaluate(
     model: Annotated[
-        str, typer.Option(help="tiny or tiny:control, shipped with the package; a Hugging Face id; a folder.")
+        str, typer.Option(help="tiny, shipped with the package; a Hugging Face id; a folder.")
     ] = TINY,
     methods: Annotated[
         str,

@@ -13,7 +13,7 @@ from lmm_integration.evaluate.accuracy_summary import columns_of  # noqa: E402
 from lmm_integration.evaluate.bench import Cell, Setup  # noqa: E402
 
 KEEP = 0.11
-pytestmark = pytest.mark.skipif(not tiny.folder().exists(), reason="the tiny model is not trained yet")
+pytestmark = pytest.mark.skipif(not tiny.weights("labelled").exists(), reason="the tiny model is not trained yet")
 
 
 class Shuffled:
