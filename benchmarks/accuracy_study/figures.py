@@ -85,7 +85,7 @@ def draw_levels(found: Mapping[str, Sequence[Record]]) -> Figure:
         ax.set_title(f"{tower} tower, {k} tokens", fontsize=10)
         ax.set_xlabel("level: random sets 0, best known 1")
     figure.axes[0].set_ylabel("accuracy, %")
-    figure.axes[0].legend(fontsize=8)
+    figure.axes[0].legend(fontsize=8, loc="center left")
     return figure
 
 

@@ -9,7 +9,6 @@ from torch import Tensor
 from benchmarks.accuracy_study.decoder import PackedDecoder, Prompt, Sets
 from lmm_integration.decoder.reader import LayerReader
 from lmm_integration.layer_tokens import LayerTokens
-from lmm_integration.tiny.pictures import TOKENS
 from mmdp.checks import Float
 
 
@@ -49,27 +48,28 @@ class LayerView:
         With a_qi the attention of token q to token i, S kept, and o_q = W sum_i a_qi v_i:
 
         * normaliser frozen: || W sum_{i pruned} a_qi v_i ||, what the rank-1 picture of attention says is lost;
-        * true: || o_q - W sum_{i left} a_qi v_i / (1 - sum_{i pruned} a_qi) ||, softmax over what is left.
+        * true: || o_q - W sum_{i left} a_qi v_i / sum_{i left} a_qi ||, softmax over what is left.
 
         Both are root sums of squares over q. Layers before this one are as they were.
         """
         asks, image = self.prompt.asks, self.prompt.image
         scores = self._turned(self.queries)[:, asks] @ self._turned(self.keys).transpose(1, 2)
-        scores = scores * self.reader.attention.scaling
+        scores = (scores * self.reader.attention.scaling).double()  # what is left may weigh less than 1e-8
         rows = scores.masked_fill(~self.prompt.visible[asks], -torch.inf).softmax(-1)  # (H, R, L)
-        whole = rows @ self.values
-        pruned = torch.ones(len(sets), TOKENS).scatter_(1, torch.from_numpy(sets), 0.0)
-        attention, values = rows[:, :, image], self.values[:, image]
+        values = self.values.double()
+        whole = rows @ values
         frozen, true = [], []
-        for gone in pruned:
-            lost = (attention * gone) @ values
-            mass = (attention * gone).sum(-1, keepdim=True)
-            frozen.append(self._size(lost))
-            true.append(self._size((whole - lost) / (1 - mass) - whole))
+        for kept in torch.from_numpy(sets):
+            left = torch.ones(rows.shape[-1], dtype=torch.float64)
+            left[image] = 0.0
+            left[image.start + kept] = 1.0
+            stays = (rows * left) @ values
+            frozen.append(self._size(whole - stays))
+            true.append(self._size(stays / (rows @ left)[..., None] - whole))
         scale = self._size(whole)
         return np.array(frozen) / scale, np.array(true) / scale
 
     def _size(self, heads: Tensor) -> float:
         """Of (H, R, d_h) behind the output matrix."""
-        out: Tensor = self.reader.attention.o_proj(heads.transpose(0, 1).flatten(1))
-        return float(out.double().norm())
+        out: Tensor = self.reader.attention.o_proj(heads.transpose(0, 1).flatten(1).float())
+        return float(out.norm())
