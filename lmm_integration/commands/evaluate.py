@@ -21,9 +21,7 @@ WIDTH = 180
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Option(help="tiny, shipped with the package; a Hugging Face id; a folder.")
-    ] = TINY,
+    model: Annotated[str, typer.Option(help="tiny, shipped with the package; a Hugging Face id; a folder.")] = TINY,
     methods: Annotated[
         str,
         typer.Option(help="none (unpruned), blind (no picture), random, or methods by class name; comma-separated."),
