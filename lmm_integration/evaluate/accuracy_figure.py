@@ -62,13 +62,15 @@ def _log_scale(ax: Axes) -> None:
 def _curve(ax: Axes, rows: Sequence[Row], measure: str, number: int) -> None:
     priced = [(c * SCALES[measure], row) for row in rows if (c := cost(dict(row), measure))]
     points = sorted(priced, key=lambda point: point[0])
+    again, colour = divmod(number, len(COLOURS))  # colours that return come with other marks and dashes
     ax.errorbar(
         [c for c, _ in points],
         [100 * row["accuracy"] for _, row in points],
         yerr=[100 * (row["stderr"] or 0.0) for _, row in points],
         label=rows[0]["method"],
-        color=COLOURS[number % len(COLOURS)],
-        marker=MARKERS[number % len(MARKERS)],
+        color=COLOURS[colour],
+        marker=MARKERS[(number + again) % len(MARKERS)],
+        linestyle=("-", "--", ":")[again % 3],
         markersize=5,
         linewidth=1.4,
         capsize=2,

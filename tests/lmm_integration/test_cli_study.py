@@ -215,8 +215,13 @@ def test_the_demo_writes_tables_and_pictures(monkeypatch, tmp_path):
     pytest.importorskip("skimage")
     monkeypatch.setattr("lmm_integration.commands.arguments.METHODS", "greedy")
     monkeypatch.setattr("lmm_integration.commands.arguments.OBJECTIVES", "max-min")
+    asked = []
+    monkeypatch.setattr(
+        "lmm_integration.commands.demo_answers.answer_questions", lambda out, **options: asked.append((out, options))
+    )
     first = run("demo", "--quick", "--out", str(tmp_path / "demo"), "--jobs", "1")
     assert first.exit_code == 0
+    assert asked == [(tmp_path / "demo", {"jobs": 1, "quick": True})]
     names = ["gaps.png", "kept_astronaut.png", "records.jsonl", "run.json", "summary.md"]
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == names
     (row,) = table(first.stdout, COLUMNS)
@@ -228,3 +233,18 @@ def test_the_demo_writes_tables_and_pictures(monkeypatch, tmp_path):
     assert again.exit_code == 0
     assert table(again.stdout, COLUMNS) == [row]
     assert again.stderr == f"2 runs are from an earlier session in {tmp_path / 'demo'}\n"
+
+
+def test_the_demo_asks_the_tiny_model(tmp_path, capsys):
+    """The second half: accuracy by method and budget, curves, and a picture with the question and both answers."""
+    pytest.importorskip("skimage")
+    pytest.importorskip("transformers")
+    from lmm_integration.commands.demo_answers import answer_questions
+
+    answer_questions(tmp_path, jobs=1, quick=True)
+    written = {path.name for path in (tmp_path / "answers").iterdir()}
+    assert written >= {"answers.jsonl", "summary.json", "table.md", "table.html", "curves.png", "kept_count.png"}
+    summary = json.loads((tmp_path / "answers" / "summary.json").read_text())["summary"]
+    assert {row["method"] for row in summary} == {"none", "blind", "random", "divprune"}
+    assert all(row["n"] == 14 for row in summary)
+    assert "kept_count.png" in capsys.readouterr().out
