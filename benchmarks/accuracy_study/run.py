@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.accuracy_study.design import OBJECTIVES, PLAN, SPARSE, THIRD
-from benchmarks.accuracy_study.records import FOLDER, Record, line_of, read_records, write_committed
+from benchmarks.accuracy_study.records import FOLDER, Record, committed, line_of, read_records, write_committed
 from lmm_integration import tiny
 from lmm_integration.evaluate.answers import drop_torn_line
 from solvers.environment import environment
 
+RUN = "run.json"
 Cell = tuple[int, int, tuple[str, ...]]  # image, k, families
 
 
@@ -37,6 +39,8 @@ def run_study(tower: str, out: Path, jobs: int, minutes: float, images: int) -> 
         raise FileNotFoundError(f"there is no model at {folder}: train it with python -m lmm_integration.tiny.training")
     path = out / f"{tower}-{digest_of(folder)}.jsonl"  # a model trained anew is asked anew
     out.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and _machines().get(tower, {}).get("weights") == digest_of(folder):
+        path.write_text("".join(map(line_of, read_records(committed(tower)))), encoding="utf-8")
     drop_torn_line(path)
     done = read_records(path)
     have = {(record.image, record.k) for record in done}
@@ -92,12 +96,16 @@ def _decoder(folder: Path):  # type: ignore[no-untyped-def]
 
 def _note_machine(tower: str, digest: str, done: list[Record]) -> None:
     """Keep date, machine and versions beside the data, and the seconds of one core."""
-    path = FOLDER / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    facts = _machines()
     facts[tower] = {
         "finished": datetime.now(UTC).isoformat(timespec="minutes"),
         "weights": digest,
         "core_seconds": round(sum(record.seconds for record in done)),
         **environment(),
     }
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (FOLDER / RUN).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _machines() -> dict[str, dict[str, Any]]:
+    path = FOLDER / RUN
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -326,6 +326,8 @@ def test_from_a_model_to_the_page(tmp_path, monkeypatch, decoder):
     assert json.loads((tmp_path / "run.json").read_text())["labelled"]["packages"]["torch"]
     found = [{each.family for each in r.sets} for r in sorted(both, key=lambda r: (-r.k, r.image))]
     assert found == [set(design.OBJECTIVES) | {design.SPARSE}, {"max-min"}, set(design.OBJECTIVES)]
+    path.unlink()  # what is committed is gone on with
+    assert len(run.run_study("labelled", tmp_path / "runs", 1, math.inf, 2)) == 3
     report.write_report()
     names = {path.stem for path in tmp_path.glob("accuracy_*.md")}
     assert names == {
