@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 METHODS, KEEPS, QUESTIONS, QUICK_QUESTIONS = "none,blind,random,divprune", "0.25,0.11,0.06", 210, 14
-SHOWN = ("count", "relation", "digits")
+SHOWN = ("count", "color", "shape")
 SHOWN_KEEP = 0.11
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import lru_cache
@@ -97,7 +98,10 @@ def _results(
     from joblib import Parallel, delayed, parallel_config
 
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with parallel_config(backend="loky", n_jobs=min(jobs, len(plan)), inner_max_num_threads=threads):
+    side_by_side = parallel_config(backend="loky", n_jobs=min(jobs, len(plan)), inner_max_num_threads=threads)
+    with warnings.catch_warnings(), side_by_side:
+        # a process whose memory has grown is replaced; that costs a moment and loses nothing
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
         pieces = (
             (group, cells, {(cell, q.id): keys[cell, q.id] for cell in cells for q in group}) for group, cells in plan
         )
