@@ -41,6 +41,23 @@ def read_keep(text: str) -> int | float:
         raise ValueError(f"keep must be a number of tokens >= 1 or a ratio in (0, 1], got {text!r}") from error
 
 
+def check_budgets(keeps: Sequence[object]) -> list[int | float]:
+    """The budgets of a comparison, each once.
+
+    Raises
+    ------
+    ValueError : as `check_keep`; 1 (one token) beside 1.0 (all of them), which are equal as numbers and would be taken for
+        one budget.
+
+    >>> check_budgets([64, 0.5, 64])
+    [64, 0.5]
+    """
+    found = list(dict.fromkeys(map(check_keep, keeps)))
+    if len({type(keep) for keep in map(check_keep, keeps) if keep == 1}) > 1:
+        raise ValueError("keep 1 (one token) and 1.0 (all of them) cannot stand in one comparison")
+    return found
+
+
 def tokens_to_keep(keep: int | float, n: int) -> int:
     """The budget of a unit of n tokens.
 

@@ -26,7 +26,7 @@ from lmm_integration.pre_llm import Pruned, requirements, run
 from lmm_integration.prune_stats import PruneStats
 from lmm_integration.scene import has_pixels
 from lmm_integration.tokens import InputPruner
-from lmm_integration.units import BudgetScope
+from lmm_integration.units import BudgetScope, scope_of
 from lmm_integration.versions import SINCE
 
 MISSING = object()
@@ -76,7 +76,7 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         *,
         text: str | Sequence[str] | None = None,
         processor: Any = None,
-        budget_scope: BudgetScope = "image",
+        budget_scope: BudgetScope | None = None,
         adapter: Adapter | None = None,
         strict: bool = True,
     ) -> None:
@@ -90,12 +90,13 @@ class prune:  # noqa: N801 (used like a function, as contextlib's own)
         if prunes_operations(pruner):
             self._operations = OperationPruning(model, cast(OperationPruner, pruner), self.adapter)
             self._reducer = cast(OperationPruner, pruner).reducer
+        scope = scope_of(self._reducer, budget_scope)
         if inner_layers(pruner, self.depth):
-            self._inner = LayerPruning(model, cast(LayerPruner, pruner), keep, budget_scope, self.adapter)
+            self._inner = LayerPruning(model, cast(LayerPruner, pruner), keep, scope, self.adapter)
         else:
             requirements(self._reducer)
         self.model, self.pruner, self.keep = model, pruner, keep
-        self.text, self.processor, self.budget_scope, self.strict = text, processor, budget_scope, strict
+        self.text, self.processor, self.budget_scope, self.strict = text, processor, scope, strict
         self.stats: PruneStats | None = None
         self.last_indices: list[Tensor] | None = None
         self.calls = 0

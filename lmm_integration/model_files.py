@@ -1,4 +1,4 @@
-"""A model and its processor by name: a Hugging Face id, or a folder."""
+"""A model and its processor by name: a Hugging Face id, a folder, or the tiny one of the package."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from lmm_integration.quiet import without_bars
 
 WEIGHTS = ("*.safetensors", "*.bin")
 
@@ -25,8 +27,9 @@ def load_model(name: str, *, dtype: str = "auto", device: str | None = None) -> 
 
     Parameters
     ----------
-    name : an id on the Hugging Face hub, or a folder as `save_pretrained` writes it. A folder with a config and a
-        processor but no weights gives the model of that config with random weights, the same ones each time.
+    name : an id on the Hugging Face hub; a folder as `save_pretrained` writes it; or "tiny", see `bundled_folder`. A
+        folder with a config and a processor but no weights gives the model of that config with random weights, the
+        same ones each time.
     dtype : "auto" is the checkpoint's own; or "float32", "float16", "bfloat16".
     device : None is CUDA where there is one, else the CPU.
 
@@ -39,6 +42,7 @@ def load_model(name: str, *, dtype: str = "auto", device: str | None = None) -> 
     if dtype not in ("auto", "float32", "float16", "bfloat16"):
         raise ValueError(f"dtype must be auto, float32, float16 or bfloat16, got {dtype!r}")
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = str(bundled_folder(name) or name)
     folder = Path(name)
     if folder.exists() and not (folder / "config.json").is_file():
         raise ValueError(f"{name} holds no model: there is no config.json in it")
@@ -52,12 +56,27 @@ def load_model(name: str, *, dtype: str = "auto", device: str | None = None) -> 
                 model = hf.AutoModelForImageTextToText.from_config(config)
             model = model if dtype == "auto" else model.to(getattr(torch, dtype))
         else:
-            model = hf.AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
+            with without_bars(name):
+                model = hf.AutoModelForImageTextToText.from_pretrained(name, dtype=dtype)
         model = model.to(where)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"cannot read the model {name!r}: {first[0]}") from error
     return Loaded(model.eval(), processor, random_weights)
+
+
+def bundled_folder(name: str) -> Path | None:
+    """Where the tiny model of the package lies, "tiny" or by its tower "tiny:control"; None for other names.
+
+    Raises
+    ------
+    ValueError : a tower that does not ship.
+    """
+    if name.split(":")[0] != "tiny":
+        return None
+    from lmm_integration import tiny
+
+    return tiny.folder(*name.split(":")[1:])
 
 
 def open_picture(path: str | Path) -> Any:

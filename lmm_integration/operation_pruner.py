@@ -33,6 +33,11 @@ def prunes_operations(pruner: Any) -> bool:
     return callable(getattr(pruner, "depths", None))
 
 
+def reducer_of(pruner: Any) -> Any:
+    """Who chooses tokens: a pruner of operations leaves that to another one."""
+    return pruner.reducer if prunes_operations(pruner) else pruner
+
+
 def checked_depths(pruner: OperationPruner, layers: int) -> tuple[int, int]:
     """The effective depths of a pruner in a decoder of `layers`.
 

@@ -21,7 +21,7 @@ from lmm_integration.relevance.provider import reads_words
 from lmm_integration.scene import Scene
 from lmm_integration.sequence import PositionPolicy, Shortened
 from lmm_integration.tokens import InputPruner, check_choice
-from lmm_integration.units import BudgetScope, per_image, units
+from lmm_integration.units import BudgetScope, per_image, scope_of, units
 
 KNOWN = frozenset({"relevance", "vision_attention", "text", "text_embeddings", "reencode"})
 
@@ -56,7 +56,7 @@ def prune_inputs(
     *,
     text: str | Sequence[str] | None = None,
     processor: Any = None,
-    budget_scope: BudgetScope = "image",
+    budget_scope: BudgetScope | None = None,
     adapter: Adapter | None = None,
 ) -> dict[str, Any]:
     """Run the vision tower, keep some of its tokens, and hand back inputs with a shorter prompt.
@@ -74,7 +74,8 @@ def prune_inputs(
         keeps all of them.
     text : the question, one for all rows or one per row, for methods that read it.
     processor : where `text` is missing, the question is what this decodes behind the last image of a row.
-    budget_scope : `"crop"`, `"image"` or `"sample"`, what gets a budget and is chosen from on its own.
+    budget_scope : `"crop"`, `"image"` or `"sample"`, what gets a budget and is chosen from on its own; None is what the
+        pruner declares, `"image"` unless it divides one budget over the images of a sample, as `TrimTokenatorLC`.
     adapter : how the model family lays out its tokens; None finds it by the model's type.
 
     Returns
@@ -89,7 +90,8 @@ def prune_inputs(
     ValueError : no image, a budget out of range, a missing question, placeholders and images that do not fit.
     TypeError : a model without a vision tower, a method that the model cannot serve, or one that works inside it.
     """
-    found = run(model, inputs, pruner, keep, text=text, processor=processor, budget_scope=budget_scope, adapter=adapter)
+    scope = scope_of(pruner, budget_scope)
+    found = run(model, inputs, pruner, keep, text=text, processor=processor, budget_scope=scope, adapter=adapter)
     return found.inputs
 
 

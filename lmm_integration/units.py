@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -51,6 +51,12 @@ def units(layouts: Sequence[Layout], samples: Sequence[int], scope: BudgetScope,
         _unit(sample, [(i, candidates[i]) for i in range(len(layouts)) if samples[i] == sample], None)
         for sample in sorted(set(samples))
     ]
+
+
+def scope_of(pruner: Any, scope: BudgetScope | None) -> BudgetScope:
+    """`scope`, or where it is None what the pruner declares as its `budget_scope`, or else "image"."""
+    own: BudgetScope = getattr(pruner, "budget_scope", "image")
+    return own if scope is None else scope
 
 
 def _unit(sample: int, parts: list[tuple[int, Tensor]], grid: tuple[int, int] | None) -> Unit:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -37,28 +35,16 @@ class DepthPolicy:
     cost: float
     dense_cost: float
 
+    def __post_init__(self) -> None:
+        for name in ("attention_depth", "mlp_depth", "tokens"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} must be a whole number >= 0, got {value!r}")
+
     @property
     def share(self) -> float:
         """Of the dense cost."""
         return self.cost / self.dense_cost
-
-    def save(self, path: str | Path) -> None:
-        """As a JSON object."""
-        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> DepthPolicy:
-        """From a file written by `save`; ValueError where it is something else."""
-        try:
-            facts = json.loads(Path(path).read_text(encoding="utf-8"))
-            policy = cls(**facts)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a depth policy: {error}") from error
-        for name in ("attention_depth", "mlp_depth", "tokens"):
-            value = getattr(policy, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{path} is not a depth policy: {name} must be a whole number >= 0, got {value!r}")
-        return policy
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from mmdp import Problem, Selection, Status
 from mmdp.certificates import Effort, best_certificate
 from mmdp.certify import TOLERANCE
 from solvers.answer import Answer, Request
-from solvers.catalog import CATALOG, Solver
+from solvers.catalog import CATALOG
+from solvers.solver import Solver
 
 GREEDY = {
     "max-min": "farthest_first",

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +25,7 @@ from solvers.rounding import rounded_instance
 from solvers.shared_bounds import share_bounds
 from solvers.solve import selection_of, solve
 from solvers.study_plan import Plan, Run, plan_study, split_method
+from solvers.workers import workers_deaf_to_ctrl_c
 
 RECORDS, SESSIONS = "records.jsonl", "run.json"
 OnRecord = Callable[[Record, int, int], None]
@@ -199,23 +198,10 @@ def _results(runs: list[Run], jobs: int | None) -> Generator[Record]:
 
 def _parallel(runs: list[Run], jobs: int | None) -> Generator[Record]:
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs")
-    with _workers_deaf_to_ctrl_c():
+    with workers_deaf_to_ctrl_c():
         results = parallel(delayed(execute)(run) for run in runs)  # starts the workers
     with closing(results):
         yield from results
-
-
-@contextmanager
-def _workers_deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C: this one takes it and stops them, and no worker prints a traceback."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _alone(run: Run) -> Record:

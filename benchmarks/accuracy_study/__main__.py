@@ -2,8 +2,8 @@
 
 Asks the trained model of the package, with every kind of set, what is missing (stop it whenever you like: it goes on
 where it stopped), adds it to benchmarks/results/accuracy_study/, and writes the tables and figures of
-docs/optimality_and_accuracy.md. `--report` does the last step alone. What ran lies in runs/accuracy_study; remove that
-folder to ask everything anew.
+docs/optimality_and_accuracy.md. `--report` does the last step alone. What ran lies in runs/accuracy_study too; remove
+that folder and the committed records to ask everything anew.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.accuracy_study.design import PLAN
 from benchmarks.accuracy_study.run import run_study
-from lmm_integration.tiny import TOWERS
+from lmm_integration.tiny import TOWERS, folder
 
 RUNNING = Path("runs/accuracy_study")
 
@@ -34,6 +34,10 @@ def main() -> None:
     if arguments.images < 1:
         parser.error(f"--images must be at least 1, got {arguments.images}")
     if not arguments.report:
+        try:
+            folder(arguments.tower)
+        except ValueError as error:  # its weights do not ship
+            parser.error(str(error))
         run_study(arguments.tower, RUNNING, arguments.jobs, arguments.minutes, arguments.images)
     from benchmarks.accuracy_study.report import write_report
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.accuracy_study import design
 from benchmarks.accuracy_study.design import ALPHA, CONTRASTS, MARGIN
 from benchmarks.accuracy_study.records import Record, SetRecord, flags
 from benchmarks.accuracy_study.statistics import Contrast, Mean, contrast, holm, mean_of, spearman, within_slopes
@@ -21,18 +22,27 @@ NEAR_TOP = 0.5  # from which level on a set counts for the slope near the top
 
 
 class Verdict(NamedTuple):
-    """A contrast of the confirmatory family, after Holm."""
+    """A contrast of the confirmatory family.
+
+    Attributes
+    ----------
+    complete : whether all pictures of the plan are there; without them nothing is decided.
+    different, equivalent : p-values after Holm.
+    """
 
     family: str
     k: int
     pair: tuple[str, str]
     found: Contrast
+    complete: bool
     different: float
     equivalent: float
 
     @property
     def words(self) -> str:
         """What was decided at the declared level: both, one, or neither may be."""
+        if not self.complete:
+            return "first look"
         said = []
         if self.different <= ALPHA:
             said.append("better" if self.found.difference.mean > 0 else "worse")
@@ -81,18 +91,24 @@ def differences(
 
 
 def verdicts(records: Sequence[Record]) -> list[Verdict]:
-    """The confirmatory family of one model."""
-    found = []
-    for k in sorted({r.k for r in records}):
+    """The confirmatory family of one model, of which two pictures and more were asked.
+
+    Holm's correction is over the whole plan, however much of it has run: a contrast that lacks pictures counts with a
+    p-value of 1.
+    """
+    rows = []
+    for k, _ in design.PLAN:
         chosen = [r for r in records if r.k == k]
         for family, pairs in CONTRASTS.items():
+            complete = sum(family in r.problems for r in chosen) == design.planned(k, family)
             for pair in pairs:
                 values = differences(chosen, family, pair)
-                if len(values) > 1:
-                    found.append((family, k, pair, contrast(values, MARGIN)))
-    different = holm([each[3].different for each in found])
-    equivalent = holm([each[3].equivalent for each in found])
-    return [Verdict(*each, d, e) for each, d, e in zip(found, different, equivalent, strict=True)]
+                rows.append((family, k, pair, contrast(values, MARGIN) if len(values) > 1 else None, complete))
+    different, equivalent = (
+        holm([getattr(found, name) if found and complete else 1.0 for *_, found, complete in rows])
+        for name in ("different", "equivalent")
+    )
+    return [Verdict(*row, d, e) for row, d, e in zip(rows, different, equivalent, strict=True) if row[3] is not None]
 
 
 def slopes(records: Sequence[Record], family: str, covariates: Sequence[str] = (), *, top: bool = False) -> list[Mean]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lmm_integration.tiny.pictures import TOKENS
+from lmm_integration.tiny.pixels import pixels_of
 from lmm_integration.tiny.training.packing import IGNORED, Packer
-from lmm_integration.tiny.training.tower import pixels_of
 
 ROWS = 4  # sequences that are computed together; their states fit into a cache
 

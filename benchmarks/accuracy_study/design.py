@@ -20,6 +20,23 @@ SPARSE_BUDGET = 8
 PLAN = ((16, range(420)), (64, range(0, 210, 3)))
 THIRD = 3
 
+
+def families_of(image: int, k: int) -> tuple[str, ...]:
+    """Whose sets an image is asked with at a budget."""
+    if image % THIRD:
+        return ("max-min",)
+    return (*OBJECTIVES, SPARSE) if k == PLAN[0][0] else OBJECTIVES
+
+
+def planned(k: int, family: str) -> int:
+    """How many images have sets of a family at a budget; max-min has sets in all.
+
+    >>> planned(16, "max-min"), planned(16, "log-det"), planned(64, "log-det")
+    (420, 140, 70)
+    """
+    return sum(family in families_of(image, k) for image in dict(PLAN)[k])
+
+
 RANDOM_SETS = 5
 CLUSTERED = 1
 ENSEMBLE = {"max-min": 20, "log-det": 4, "rank-1": 4, SPARSE: 0}
@@ -28,7 +45,7 @@ AT_LEVEL = {"max-min": 2, "log-det": 1, "rank-1": 1, SPARSE: 0}
 SLACKS = (0.0, 0.01, 0.02, 0.05, 0.1)  # of the same way, below the best: the first that gives a whole ensemble
 SECONDS = {"multi_start": 1.0, "local_search": 0.5, "exact": 2.0, "ensemble": 1.0, "refined": 1.0, "level": 0.5}
 
-# The confirmatory family of a model: each pair at each budget. A name is the mean over the sets of that name.
+# The confirmatory family of a model: each pair at each budget of the plan. A name is the mean over the sets of that name.
 CONTRASTS = {
     "max-min": (
         ("multi_start", "greedy"),

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.accuracy_study.analysis import RUNGS, Verdict, accuracy, ladder, mean_level
-from benchmarks.accuracy_study.design import MARGIN, OBJECTIVES
+from benchmarks.accuracy_study.design import MARGIN, OBJECTIVES, planned
 from benchmarks.accuracy_study.records import Record, flags
 from benchmarks.accuracy_study.statistics import finite_mean, mean_of
 
@@ -36,6 +36,16 @@ def shown(label: str) -> str:
     return NAMES.get(label, label)
 
 
+def of_plan(pictures: int, k: int) -> str:
+    """How many pictures there are, and of how many where some are missing."""
+    return f"{pictures}" if pictures == (whole := planned(k, "max-min")) else f"{pictures} of {whole}"
+
+
+def heading(tower: str, k: int, pictures: int) -> str:
+    """Above a panel."""
+    return f"{tower} tower, {k} tokens, {of_plan(pictures, k)} pictures"
+
+
 def draw_contrasts(found: Mapping[str, Sequence[Verdict]]) -> Figure:
     """Differences of the confirmatory family with their intervals, beside the margin; one panel a model and budget."""
     panels = [(tower, k) for tower, rows in found.items() for k in sorted({row.k for row in rows})]
@@ -51,7 +61,7 @@ def draw_contrasts(found: Mapping[str, Sequence[Verdict]]) -> Figure:
         ax.set_yticks(range(len(rows)), names, fontsize=8)
         ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="#dddddd", zorder=0)
         ax.axvline(0, color="#888888", lw=0.8)
-        ax.set_title(f"{tower} tower, {k} tokens", fontsize=10)
+        ax.set_title(heading(tower, k, max(row.found.difference.pictures for row in rows)), fontsize=10)
         ax.set_xlabel("difference of accuracy, points")
     return figure
 
@@ -77,12 +87,11 @@ def draw_levels(found: Mapping[str, Sequence[Record]]) -> Figure:
             ax.plot([greedy[0]], [100 * greedy[1].mean], "s", ms=8, mfc="none", color=colour)
             bad = mean_of([accuracy(r, family, "clustered") for r in records]).mean
             ax.plot([mean_level_of(records, family, "clustered")], [100 * bad], "x", color=colour)
-        for text, attribute in (("unpruned", "whole"), ("no image", "blind")):
+        for text, attribute, side in (("unpruned", "whole", "bottom"), ("no image", "blind", "top")):
             height = 100 * float(np.mean([flags(getattr(r, attribute)).mean() for r in records]))
             ax.axhline(height, color="#888888", lw=0.8, ls="--")
-            ax.annotate(text, (0.99, height), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8)
-        ax.set_xlim(left=-0.6)
-        ax.set_title(f"{tower} tower, {k} tokens", fontsize=10)
+            ax.annotate(text, (0.01, height), xycoords=("axes fraction", "data"), va=side, fontsize=8)
+        ax.set_title(heading(tower, k, len(records)), fontsize=10)
         ax.set_xlabel("level: random sets 0, best known 1")
     figure.axes[0].set_ylabel("accuracy, %")
     figure.axes[0].legend(fontsize=8, loc="center left")
@@ -110,7 +119,7 @@ def draw_ladder(found: Mapping[str, Sequence[Record]]) -> Figure:
             ax.bar(x, mean, 0.23, yerr=np.stack([mean - low, high - mean]), color=colour, capsize=2, label=family)
         ax.axhline(0, color="#888888", lw=0.8)
         ax.set_xticks(range(len(RUNG_NAMES)), list(RUNG_NAMES.values()), fontsize=8)
-        ax.set_title(f"{tower} tower, {k} tokens", fontsize=10)
+        ax.set_title(heading(tower, k, len(records)), fontsize=10)
     figure.axes[0].set_ylabel("rank correlation with accuracy, within pictures")
     figure.axes[0].legend(fontsize=8)
     return figure

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lmm_integration.json_lines import read_json_lines
 from mmdp.checks import Bool
 from solvers.records import to_json
 
@@ -92,31 +93,14 @@ def line_of(record: Record) -> str:
     return json.dumps(_short(asdict(record)), separators=(",", ":")) + "\n"
 
 
-def record_of(line: str) -> Record:
-    """The inverse of `line_of`, up to rounding."""
-    row = json.loads(line)
-    row["sets"] = [SetRecord(**each) for each in row["sets"]]
-    return Record(**{**row, "kinds": tuple(row["kinds"])})
+def record_of(row: dict[str, Any]) -> Record:
+    """The inverse of `line_of`, up to rounding, of the object of a line."""
+    return Record(**{**row, "sets": [SetRecord(**each) for each in row["sets"]], "kinds": tuple(row["kinds"])})
 
 
 def read_records(path: Path) -> list[Record]:
-    """Of a file that a run left, plain or compressed; none where it is not there. A line cut off at the end is no record.
-
-    Raises
-    ------
-    ValueError : any other line that is no record; the message names it.
-    """
-    if not path.exists():
-        return []
-    data = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
-    *lines, _ = data.decode().split("\n")
-    found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            found.append(record_of(line))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number} is no record: {error}") from error
-    return found
+    """Of a file that a run left, plain or compressed; see `read_json_lines`."""
+    return read_json_lines(path, record_of, "record")
 
 
 def write_committed(tower: str, records: Iterable[Record]) -> Path:

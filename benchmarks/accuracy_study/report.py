@@ -22,7 +22,7 @@ from benchmarks.accuracy_study.analysis import (
     verdicts,
 )
 from benchmarks.accuracy_study.design import MARGIN, OBJECTIVES, SPARSE
-from benchmarks.accuracy_study.figures import shown
+from benchmarks.accuracy_study.figures import of_plan, shown
 from benchmarks.accuracy_study.records import Record, flags, read_records
 from benchmarks.accuracy_study.statistics import Contrast, Mean, contrast, finite_mean, mean_of
 from lmm_integration.tiny import TOWERS
@@ -97,9 +97,8 @@ def scope(found: Found) -> str:
         sets = sum(len(r.sets) for r in chosen)
         whole, blind = (mean_of([flags(getattr(r, name)).mean() for r in chosen]) for name in ("whole", "blind"))
         answers = sum(len(r.kinds) * len(r.sets) for r in chosen)
-        rows.append(
-            [tower, f"{k}", f"{len(chosen)}", f"{asked}", f"{sets}", f"{answers}", _points(whole), _points(blind)]
-        )
+        counts = [f"{k}", of_plan(len(chosen), k), f"{asked}", f"{sets}", f"{answers}"]
+        rows.append([tower, *counts, _points(whole), _points(blind)])
     head = ["tower", "k", "pictures", "questions", "sets", "answers", "all 256 tokens, %", "no image, %"]
     ran = ", ".join(
         f"{tower} {str(facts.get('finished', ''))[:10]}, weights {facts.get('weights')}, "
@@ -126,16 +125,17 @@ def set_table(found: Found) -> str:
 
 
 def contrast_table(found: Found, decided: Mapping[str, Sequence[Verdict]]) -> str:
-    """The confirmatory family."""
+    """The confirmatory family; p-values where the plan is done."""
     rows = []
     for tower, list_of in decided.items():
         for each in list_of:
             chosen = [r for r in found[tower] if r.k == each.k]
             gain = mean_of([_gain(r, each.family, each.pair) for r in chosen])
             pair = f"{shown(each.pair[0])} - {shown(each.pair[1])}"
-            cells = [f"{gain.mean:+.2f}", _difference(each.found.difference), _p(each.different), _p(each.equivalent)]
+            cells = [f"{each.found.difference.pictures}", f"{gain.mean:+.2f}", _difference(each.found.difference)]
+            cells += [_p(p) if each.complete else "" for p in (each.different, each.equivalent)]
             rows.append([tower, f"{each.k}", each.family, pair, *cells, each.words])
-    head = ["tower", "k", "objective", "sets", "level gained", "accuracy, points [95 %]"]
+    head = ["tower", "k", "objective", "sets", "pictures", "level gained", "accuracy, points [95 %]"]
     return _table([*head, "p, no difference", f"p, {100 * MARGIN:g} points or more", "decided"], rows)
 
 

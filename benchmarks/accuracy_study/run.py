@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy_study.design import OBJECTIVES, PLAN, SPARSE, THIRD
+from benchmarks.accuracy_study import design
 from benchmarks.accuracy_study.records import FOLDER, Record, committed, line_of, read_records, write_committed
 from lmm_integration import tiny
-from lmm_integration.evaluate.answers import drop_torn_line
+from lmm_integration.json_lines import drop_torn_line
 from solvers.environment import environment
 
 RUN = "run.json"
@@ -23,27 +23,28 @@ Cell = tuple[int, int, tuple[str, ...]]  # image, k, families
 
 def plan(images: int) -> list[Cell]:
     """Budget by budget, those of the first `images` images."""
-    return [(image, k, _families(image, k)) for k, which in PLAN for image in which if image < images]
-
-
-def _families(image: int, k: int) -> tuple[str, ...]:
-    if image % THIRD:
-        return ("max-min",)
-    return (*OBJECTIVES, SPARSE) if k == PLAN[0][0] else OBJECTIVES
+    return [(image, k, design.families_of(image, k)) for k, which in design.PLAN for image in which if image < images]
 
 
 def run_study(tower: str, out: Path, jobs: int, minutes: float, images: int) -> list[Record]:
-    """Measure what is missing, write each record as it comes, and commit what there is; returns all records."""
+    """Measure what is missing, write each record as it comes, and commit what there is; returns all records.
+
+    Raises
+    ------
+    ValueError : a tower whose weights are not there.
+    """
     folder = tiny.folder(tower)
-    if not (folder / "config.json").exists():
-        raise FileNotFoundError(f"there is no model at {folder}: train it with python -m lmm_integration.tiny.training")
     path = out / f"{tower}-{digest_of(folder)}.jsonl"  # a model trained anew is asked anew
     out.mkdir(parents=True, exist_ok=True)
-    if not path.exists() and _machines().get(tower, {}).get("weights") == digest_of(folder):
-        path.write_text("".join(map(line_of, read_records(committed(tower)))), encoding="utf-8")
     drop_torn_line(path)
     done = read_records(path)
     have = {(record.image, record.k) for record in done}
+    if _machines().get(tower, {}).get("weights") == digest_of(folder):
+        others = [record for record in read_records(committed(tower)) if (record.image, record.k) not in have]
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(map(line_of, others))
+        done += others
+        have |= {(record.image, record.k) for record in others}
     missing = [cell for cell in plan(images) if cell[:2] not in have]
     started = time.monotonic()
     try:

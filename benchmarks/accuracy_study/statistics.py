@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from mmdp.checks import Float
 
@@ -132,25 +133,13 @@ def within_slopes(x: Sequence[Float], y: Sequence[Float], seed: int = 0) -> list
     return [Mean(float(f), float(lo), float(hi), n) for f, lo, hi in zip(found, low, high, strict=True)]
 
 
-def ranks(values: Float) -> Float:
-    """Ranks from 0, ties at their mean.
-
-    >>> ranks(np.array([3.0, 1.0, 3.0])).tolist()
-    [1.5, 0.0, 1.5]
-    """
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    found: Float = (ends - (counts + 1) / 2)[inverse]
-    return found
-
-
 def spearman(a: Float, b: Float) -> float:
-    """Rank correlation; NaN where either does not vary.
+    """Rank correlation, ties at their mean rank; NaN where either does not vary.
 
     >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([0.0, 3.0, 4.0]))
     1.0
     """
-    x, y = ranks(a), ranks(b)
+    x, y = rankdata(a), rankdata(b)
     x, y = x - x.mean(), y - y.mean()
     size = float(np.sqrt((x @ x) * (y @ y)))
     return float(round(x @ y / size, 12)) if size > 0 else float("nan")

@@ -33,19 +33,24 @@ def main() -> None:
     parser.add_argument("--commit", default="", help="of the package that is measured, for the record")
     parser.add_argument("--report", action="store_true", help="only write tables and figures")
     given = parser.parse_args()
+    if unknown := [name for name in given.parts.split(",") if name not in PARTS]:
+        parser.error(f"--parts must be of {', '.join(PARTS)}, got {unknown[0]!r}")
     if not given.report:
-        for name in given.parts.split(","):
-            part = PARTS[name]
+        for part in (PARTS[name] for name in given.parts.split(",")):
             for run in given.runs.split(",") if given.runs else part.runs:
-                measure(part, run, folder_of(run, given.folders), given.commit)
+                where = folder_of(run, given.folders)
+                if (where / "config.json").is_file():
+                    measure(part, run, where, given.commit)
+                else:
+                    print(f"{part.name} {run}: there is no model at {where}; see lmm_integration.tiny.training")
     write_pages()
 
 
 def folder_of(run: str, folders: Path) -> Path:
-    """Where a trained model lies: in the package, or among those that training left."""
+    """Where a trained model lies, or would: in the package, or among those that training leaves."""
     from lmm_integration import tiny
 
-    return tiny.folder(run) if run in tiny.TOWERS else folders / f"{run}-0"
+    return tiny.weights(run) if run in tiny.TOWERS else folders / f"{run}-0"
 
 
 def measure(part: Part, run: str, folder: Path, commit: str) -> None:

@@ -15,12 +15,13 @@ from lmm_integration.adapters import adapter_for
 from lmm_integration.calibration.divergence import divergence
 from lmm_integration.context import prune
 from lmm_integration.decoder.masked_operations import masked_operations
-from lmm_integration.evaluate.answers import drop_torn_line, keys_for
+from lmm_integration.evaluate.answers import keys_for
 from lmm_integration.evaluate.batches import Batch, batches, pictures_of, with_pictures
 from lmm_integration.evaluate.bench import Cell
 from lmm_integration.evaluate.shared_vision import SharedVision
 from lmm_integration.evaluate.task import Question
 from lmm_integration.flops import DecoderShape
+from lmm_integration.json_lines import drop_torn_line, read_json_lines
 from lmm_integration.pre_llm import prune_inputs
 from lmm_integration.pruners import DOP, DivPrune
 
@@ -94,8 +95,9 @@ class Asker:
         self.layers = DecoderShape.of(model).layers
         path.parent.mkdir(parents=True, exist_ok=True)
         drop_torn_line(path)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.known: dict[str, Said] = {line["key"]: Said(line["kl"], line["answer"]) for line in map(json.loads, lines)}
+        self.known: dict[str, Said] = dict(
+            read_json_lines(path, lambda line: (line["key"], Said(line["kl"], line["answer"])), "answer")
+        )
 
     def ask(self, questions: Sequence[Question], arms: Sequence[Arm]) -> dict[tuple[Arm, str], Said]:
         """(arm, id of a question) -> what was said, for questions of one picture each."""
@@ -128,7 +130,6 @@ class Asker:
     def _answers(self, batch: Batch, arms: Sequence[Arm]) -> Any:
         inputs = dict(with_pictures(self.processor, self.model, batch))
         vision = SharedVision(adapter_for(self.model), pictures_of(batch))
-        vision.encode(self.model, inputs)
         n = int(vision.encode(self.model, inputs).pooler_output[0].shape[0])
         full, _ = self._run(batch, inputs, vision, Arm.to_depths(self.layers, self.layers, n, self.layers))
         for arm in arms:

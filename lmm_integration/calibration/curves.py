@@ -69,13 +69,15 @@ class Calibration:
         Parameters
         ----------
         budget : share of the dense FLOPs, in (0, 1].
-        counts : token counts to choose from; None is 20 from the least measured one to all.
+        counts : token counts to choose from, ascending to all n; None is 20 from the least measured one on.
 
         Raises
         ------
-        ValueError : a budget outside (0, 1] or below what the text alone costs.
+        ValueError : a budget outside (0, 1] or below what the text alone costs; counts without n, of which it is a share.
         """
         chosen = self.counts if counts is None else list(counts)
+        if not chosen or chosen[-1] != self.full_tokens:
+            raise ValueError(f"counts must ascend to all {self.full_tokens} tokens, got {chosen}")
         fixed, attention, mlp = np.array([self.costs(count) for count in chosen]).T
         check_budget(budget, self.shape, self.sizes, min(chosen) / self.full_tokens, self.attn_prune)
         return DepthPolicyProblem.additive(

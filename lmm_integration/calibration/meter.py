@@ -141,8 +141,8 @@ class Meter:
         return float(np.mean([self.records.found[key, point] for key in self._keys.values()]))
 
 
-def described(reducer: InputPruner) -> str:
-    """A reducer and its plain options; towers by their class.
+def described(reducer: Any) -> str:
+    """A reducer and its options, those of a relevance provider too; towers by their class and weights.
 
     >>> described(DivPrune(distance="l2"))
     "DivPrune(order='raster', position_policy='repack', distance='l2', solver='greedy', time_limit=None, layer=0)"
@@ -151,15 +151,16 @@ def described(reducer: InputPruner) -> str:
     if not dataclasses.is_dataclass(reducer):
         return name
     options = {field.name: getattr(reducer, field.name) for field in dataclasses.fields(reducer)}
-    plain = (str, int, float, type(None))
-    said = (
-        f"{option}={value!r}" if isinstance(value, plain) else f"{option}={type(value).__name__}"
-        for option, value in options.items()
-    )
-    return f"{name}({', '.join(said)})"
+    return f"{name}({', '.join(f'{option}={_said(value)}' for option, value in options.items())})"
 
 
-def _fingerprint(model: Any) -> str:
+def _said(value: Any) -> str:
+    if isinstance(value, str | int | float | None):
+        return repr(value)
+    return f"{type(value).__name__} {_fingerprint(value)}" if isinstance(value, torch.nn.Module) else described(value)
+
+
+def _fingerprint(model: torch.nn.Module) -> str:
     """Changes where weights do: a few numbers of every parameter."""
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():

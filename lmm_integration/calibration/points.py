@@ -67,7 +67,7 @@ def axis_points(
 
 
 def every_point(layers: int, tokens: Sequence[int], attn_prune: AttnPrune) -> list[Point]:
-    """All functions: (L + 1)(L + 2) / 2 pairs of depths under "qkv", about twice as many under "q", for each count."""
+    """All functions: L (L + 1) / 2 + 1 pairs of depths under "qkv", L (L + 1) under "q", for each count."""
     depths = range(layers + 1)
     found = (canonical(Point(a, p, n), layers, attn_prune) for a, p, n in itertools.product(depths, depths, tokens))
     return sorted(set(found))

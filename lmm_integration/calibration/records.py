@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lmm_integration.calibration.points import Point
+from lmm_integration.json_lines import drop_torn_line
+
+BEGIN = '{"calibration": '
 
 
 class Records:
@@ -30,10 +33,14 @@ class Records:
         settings = json.loads(json.dumps(settings))
         if self.path is None:
             return
-        if self.path.exists() and (whole := self._whole_lines(self.path)):
-            self._read(whole, settings)
-        else:
+        *lines, torn = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else [""]
+        if lines:
+            self._read(lines, settings)
+            drop_torn_line(self.path)
+        elif torn[: len(BEGIN)] == BEGIN[: len(torn)]:
             self._write({"calibration": settings}, "w")
+        else:
+            raise ValueError(f"{self.path} is not of a calibration; name another file or delete it")
 
     def put(self, sample: str, point: Point, kl: float) -> None:
         """Keep one divergence; numbers that are not finite stand as null."""
@@ -45,15 +52,6 @@ class Records:
         assert self.path is not None
         with self.path.open(mode, encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
-
-    @staticmethod
-    def _whole_lines(path: Path) -> list[str]:
-        """The lines of a file; a last one that a stopped run left torn is taken off it."""
-        text = path.read_text(encoding="utf-8")
-        if not text.endswith("\n"):
-            text = text[: text.rfind("\n") + 1]
-            path.write_text(text, encoding="utf-8")
-        return text.splitlines()
 
     def _read(self, lines: list[str], settings: dict[str, Any]) -> None:
         for number, line in enumerate(lines, start=1):

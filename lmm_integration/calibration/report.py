@@ -73,7 +73,8 @@ def search_report(
 ) -> SearchReport:
     """Measure every policy over the calibrated token counts, and every operation alone.
 
-    Policies: L (L + 1) / 2 + 1 for each count under "qkv", so for models of a few layers.
+    Policies: L (L + 1) / 2 + 1 for each count under "qkv", so for models of a few layers. Their divergences are
+    kept in the meter's file, if it has one; those of single operations, 2 L + 2 runs a sample, are measured in each call.
 
     Parameters
     ----------

@@ -57,6 +57,16 @@ def names(text: str, option: str) -> list[str]:
     return list(dict.fromkeys(entries))
 
 
+def method_labels(text: str) -> list[str]:
+    """The entries of --methods: methods in lower case, the file behind a colon as it stands.
+
+    >>> method_labels("DivPrune, DOP:Runs/Policy.json, divprune")
+    ['divprune', 'dop:Runs/Policy.json']
+    """
+    parts = (entry.partition(":") for entry in names(text, "--methods"))
+    return list(dict.fromkeys(method.lower() + colon + file for method, colon, file in parts))
+
+
 def whole_numbers(text: str, option: str) -> list[int]:
     """The same for whole numbers.
 

@@ -31,7 +31,7 @@ def calibrate(
     question: Annotated[str, typer.Option(help="What to ask about --images.")] = "Describe this image.",
     limit: Annotated[int, whole("--limit", "Questions in all.", least=1)] = 25,
     reducer: Annotated[str, typer.Option(help="The method that chooses the tokens that enter.")] = "divprune",
-    relevance: Annotated[str | None, typer.Option(help="For reducers that read it, as in mmdp prune.")] = None,
+    relevance: Annotated[str | None, typer.Option(help="For reducers that read it, as in mmdp evaluate.")] = None,
     attn_prune: Annotated[str, typer.Option(help="qkv: deeper attention is blind; q: it still reads.")] = "qkv",
     grid: Annotated[str, typer.Option(help="Points of attention depth, MLP depth and token counts.")] = "9,9,8",
     check: Annotated[int, whole("--check", "Policies to compare summed with measured divergence on.")] = 10,
@@ -49,20 +49,28 @@ def calibrate(
         raise ValueError(f"--attn-prune must be qkv or q, got {attn_prune!r}")
     if not out.parent.is_dir():
         raise ValueError(f"there is no folder {out.parent} for the policy")
+    if out.is_dir() or out.suffix == ".jsonl":
+        raise ValueError(
+            f"--out must name a file that does not end in .jsonl, as that of the divergences does, got {out}"
+        )
+    kept = out.with_suffix(".jsonl")
     asked = _questions(model, task, images, question, limit, seed)
     from lmm_integration.calibration.meter import Meter
     from lmm_integration.calibration.policy_file import save_policy
     from lmm_integration.calibration.run import choose
     from lmm_integration.calibration.samples import samples_of
     from lmm_integration.layer_tokens import inner_layers
-    from lmm_integration.model_files import load_model
+    from lmm_integration.model_files import bundled_folder, load_model
     from lmm_integration.operation_pruner import prunes_operations
     from lmm_integration.pruners.named import method_named
 
-    method = method_named(reducer, relevance)
+    sign = None
+    if relevance is None and (bundled := bundled_folder(model)) is not None:
+        relevance, sign = str(bundled / "clip"), 1  # as in `mmdp evaluate`
+    method = method_named(reducer, relevance, sign)
     if inner_layers(method, 32) or prunes_operations(method):
         raise ValueError(f"--reducer must be a method that prunes the input, got {reducer!r}")
-    loaded = load_model(_folder(model), dtype=dtype, device=device)
+    loaded = load_model(model, dtype=dtype, device=device)
     if loaded.random_weights:
         print("mmdp: the folder holds no weights, so the model's are random and the policy is noise", file=sys.stderr)
     meter = Meter(
@@ -71,11 +79,11 @@ def calibrate(
         reducer=method,
         attn_prune=attn_prune,  # type: ignore[arg-type]
         max_new_tokens=max_new_tokens,
-        path=out.with_suffix(".jsonl"),
+        path=kept,
         about={"model": model},
     )
     chosen = _with_progress(
-        lambda on_point: choose(meter, budget, grid=points, check=check, seed=seed, on_point=on_point), out
+        lambda on_point: choose(meter, budget, grid=points, check=check, seed=seed, on_point=on_point), kept
     )
     policy = chosen.policy
     save_policy(out, policy, chosen.calibration, budget, chosen.found)
@@ -139,21 +147,12 @@ def _questions(
     raise ValueError("--task or --images is needed: only the tiny model brings its own questions")
 
 
-def _folder(model: str) -> str:
-    if model.split(":")[0] != TINY:
-        return model
-    from lmm_integration import tiny
-
-    return str(tiny.folder(*model.split(":")[1:]))
-
-
-def _with_progress(run: Any, out: Path) -> Any:
+def _with_progress(run: Any, kept: Path) -> Any:
     from lmm_integration.commands.progress import Progress
 
     try:
         with Progress(1) as progress:
             return run(lambda sample, done, total: progress.show(sample, done, total))
     except KeyboardInterrupt:
-        kept = out.with_suffix(".jsonl")
         print(f"mmdp: interrupted: what was measured is in {kept}; run it again to go on", file=sys.stderr)
         raise typer.Exit(130) from None

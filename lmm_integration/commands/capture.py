@@ -13,7 +13,7 @@ from lmm_integration.commands.arguments import Json, names, print_json, whole
 
 def capture(
     model: Annotated[
-        str, typer.Option(help="A Hugging Face id, or a folder; one without weights is filled at random.")
+        str, typer.Option(help="A Hugging Face id; a folder, one without weights is filled at random; or tiny.")
     ],
     images: Annotated[str, typer.Option(help="Picture files or folders of them, comma-separated.")],
     out: Annotated[Path, typer.Option(help="Folder for the token files, <picture>.safetensors; made where missing.")],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmm_integration.commands.arguments import JOBS, Json, Seed, names, print_json, whole
+from lmm_integration.commands.arguments import JOBS, Json, Seed, method_labels, names, print_json, whole
 
 if TYPE_CHECKING:
     from lmm_integration.evaluate.answers import Line
@@ -24,7 +24,9 @@ def evaluate(
     model: Annotated[str, typer.Option(help="tiny, shipped with the package; a Hugging Face id; a folder.")] = TINY,
     methods: Annotated[
         str,
-        typer.Option(help="none (unpruned), blind (no picture), random, or methods by class name; comma-separated."),
+        typer.Option(
+            help="none (unpruned), blind (no picture), random, methods by class name, dop:FILE; comma-separated."
+        ),
     ] = "none,blind,random,divprune",
     keep: Annotated[
         str, typer.Option(help="Budgets: tokens (64) or shares of them (0.11), comma-separated.")
@@ -63,7 +65,7 @@ def evaluate(
     from lmm_integration.budget import read_keep
 
     budgets = [read_keep(entry) for entry in names(keep, "--keep")]
-    labels = [name.lower() for name in names(methods, "--methods")]
+    labels = method_labels(methods)
     if sign not in (None, "1", "+1", "-1"):
         raise ValueError(f"--relevance-sign must be +1 or -1, got {sign!r}")
     if task is None and model.split(":")[0] != TINY:

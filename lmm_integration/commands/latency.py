@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lmm_integration.commands.arguments import Json, names, print_json, whole, whole_numbers
+from lmm_integration.commands.arguments import Json, method_labels, names, print_json, whole, whole_numbers
 
 WIDTH = 200
 
@@ -51,13 +52,13 @@ def latency(
         raise ValueError("name one model: --model for a checkpoint, or --random-weights for a shape")
     budgets = [read_keep(entry) for entry in names(keep, "--keep")]
     batches, lengths = _counts(batch, "--batch"), sorted(_counts(new_tokens, "--new-tokens"))
-    labels = [name.lower() for name in names(methods, "--methods")]
+    labels = method_labels(methods)
     kernels = names(baselines, "--baselines")
     from lmm_integration.latency.kernels import check_kernels
 
     check_kernels(kernels)
     if model is not None and relevance is None:
-        from lmm_integration.latency.report import bundled_folder
+        from lmm_integration.model_files import bundled_folder
 
         bundled = bundled_folder(model)
         relevance = None if bundled is None else str(bundled / "clip")
@@ -139,18 +140,22 @@ def _subject(
 
 
 def write(report: dict[str, Any], out: Path) -> None:
-    """report.json, report.md and latency.png."""
+    """report.json, report.md and, where there is matplotlib, latency.png."""
     import json
 
-    from lmm_integration.evaluate.latency_figure import draw_latency
     from lmm_integration.evaluate.latency_table import latency_page
     from solvers.records import to_json
 
+    picture = "latency.png" if report["rows"] and find_spec("matplotlib") is not None else None
     (out / "report.json").write_text(json.dumps(to_json(report), allow_nan=False) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(latency_page(report), encoding="utf-8")
-    if report["rows"]:
+    (out / "report.md").write_text(latency_page(report, picture), encoding="utf-8")
+    if picture is not None:
+        from lmm_integration.evaluate.latency_figure import draw_latency
+
         title = f"{report['model']} on {report['device_name']}, {report['dtype']}"
-        draw_latency(report["rows"], title).savefig(out / "latency.png")
+        draw_latency(report["rows"], title).savefig(out / picture)
+    elif report["rows"]:
+        typer.echo("mmdp: latency.png needs matplotlib: pip install 'mmdp[report]'", err=True)
 
 
 def print_tables(report: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from lmm_integration.commands.arguments import Json, print_json, whole
 
 def prune(
     model: Annotated[
-        str, typer.Option(help="A Hugging Face id, or a folder; one without weights is filled at random.")
+        str, typer.Option(help="A Hugging Face id; a folder, one without weights is filled at random; or tiny.")
     ],
     image: Annotated[Path, typer.Option(help="A picture file.")],
     question: Annotated[str, typer.Option(help="What to ask about it.")],

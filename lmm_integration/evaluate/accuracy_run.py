@@ -8,15 +8,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmm_integration.evaluate.answers import FILE, Line, drop_torn_line, keys_for, read_lines, text_of
-from lmm_integration.evaluate.batches import Batch, batches
-from lmm_integration.evaluate.bench import Bench, Cell
+from lmm_integration.evaluate.answers import FILE, Line, keys_for, read_lines, text_of
+from lmm_integration.evaluate.batches import Batch, Sample, batches
+from lmm_integration.evaluate.bench import Cell
 from lmm_integration.evaluate.task import Question, check_ids
+from lmm_integration.json_lines import drop_torn_line
+from solvers.workers import workers_deaf_to_ctrl_c
+
+if TYPE_CHECKING:
+    from lmm_integration.evaluate.work import Work
 
 BATCH, NEW_TOKENS = 32, 16
 OnLines = Callable[[list[Line], int, int], None]
+
+
+class Piece(NamedTuple):
+    """A batch, and the cells that it is still to be asked of, with the keys of the answers."""
+
+    batch: Batch
+    sample: Sample
+    cells: tuple[Cell, ...]
+    keys: dict[tuple[Cell, str], str]
 
 
 def answer_all(
@@ -48,6 +62,7 @@ def answer_all(
     Raises
     ------
     ValueError : questions with one id, a cell without a pruner, a file that is not of answers; what `prune` raises.
+    MemoryError : a process was killed, as the system does where memory is short.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be >= 1, got {jobs}")
@@ -63,14 +78,18 @@ def answer_all(
         path.parent.mkdir(parents=True, exist_ok=True)
         drop_torn_line(path)
         found = {line.key: line for line in read_lines(path) if line.key in wanted}
-    plan = []
+    plan: list[Piece] = []
+    samples: dict[int, Sample] = {}
     for group in batches(questions, batch):
+        name = " ".join(keys[cells[0], question.id] for question in group)
+        sample = samples.setdefault(len(group[0].images), Sample(name, group))
         open_cells = tuple(cell for cell in cells if any(keys[cell, q.id] not in found for q in group))
         if open_cells:
-            plan.append((group, open_cells))
+            here = {(cell, question.id): keys[cell, question.id] for cell in open_cells for question in group}
+            plan.append(Piece(group, sample, open_cells, here))
     with ExitStack() as stack:
         log = None if path is None else stack.enter_context(path.open("a", encoding="utf-8"))
-        results = stack.enter_context(closing(_results(setup, plan, keys, max_new_tokens, jobs)))
+        results = stack.enter_context(closing(_results(setup, plan, max_new_tokens, jobs)))
         for lines in results:
             new = [line for line in lines if line.key not in found]
             if log is not None:
@@ -82,66 +101,51 @@ def answer_all(
     return [found[keys[cell, question.id]] for cell in cells for question in questions]
 
 
-def _results(
-    setup: Any,
-    plan: list[tuple[Batch, tuple[Cell, ...]]],
-    keys: dict[tuple[Cell, str], str],
-    max_new_tokens: int,
-    jobs: int,
-) -> Iterator[list[Line]]:
+def _results(setup: Any, plan: list[Piece], max_new_tokens: int, jobs: int) -> Iterator[list[Line]]:
     """Lines as they come; a batch is the piece of work that a process gets, so that it runs the tower once."""
     if jobs == 1 or len(plan) < 2:
-        bench = setup.build() if plan else None
-        for group, cells in plan:
-            yield from _answered(bench, group, cells, keys, max_new_tokens)
+        work = _work(setup) if plan else None
+        for piece in plan:
+            yield from _answered(work, piece, max_new_tokens)
         return
     from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import BrokenProcessPool
 
     threads = max(1, (os.cpu_count() or 1) // jobs)
     side_by_side = parallel_config(backend="loky", n_jobs=min(jobs, len(plan)), inner_max_num_threads=threads)
     with warnings.catch_warnings(), side_by_side:
         # a process whose memory has grown is replaced; that costs a moment and loses nothing
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-        pieces = (
-            (group, cells, {(cell, q.id): keys[cell, q.id] for cell in cells for q in group}) for group, cells in plan
-        )
-        yield from Parallel(return_as="generator_unordered")(
-            delayed(_in_a_process)(setup, threads, *piece, max_new_tokens) for piece in pieces
-        )
+        with workers_deaf_to_ctrl_c():
+            results = Parallel(return_as="generator_unordered")(
+                delayed(_in_a_process)(setup, threads, piece, max_new_tokens) for piece in plan
+            )
+        with closing(results):
+            try:
+                yield from results
+            except BrokenProcessPool as error:
+                raise MemoryError("a process that answered was killed; fewer --jobs need less") from error
 
 
-def _answered(
-    bench: Bench, group: Batch, cells: Sequence[Cell], keys: dict[tuple[Cell, str], str], max_new_tokens: int
-) -> Iterator[list[Line]]:
+def _answered(work: Any, piece: Piece, max_new_tokens: int) -> Iterator[list[Line]]:
     from lmm_integration.evaluate.answering import BatchRun
 
-    run = BatchRun(bench, _work(bench), group, max_new_tokens)
-    for cell in cells:
-        yield run.answer(cell, lambda cell, question: keys[cell, question.id])
+    run = BatchRun(work, piece.batch, piece.sample, max_new_tokens)
+    for cell in piece.cells:
+        yield run.answer(cell, lambda cell, question: piece.keys[cell, question.id])
 
 
-def _in_a_process(
-    setup: Any,
-    threads: int,
-    group: Batch,
-    cells: Sequence[Cell],
-    keys: dict[tuple[Cell, str], str],
-    max_new_tokens: int,
-) -> list[Line]:
+def _in_a_process(setup: Any, threads: int, piece: Piece, max_new_tokens: int) -> list[Line]:
     import torch
 
     torch.set_num_threads(threads)
-    return [line for lines in _answered(_built(setup), group, cells, keys, max_new_tokens) for line in lines]
+    return [line for lines in _answered(_kept_work(setup), piece, max_new_tokens) for line in lines]
 
 
-@lru_cache(maxsize=1)
-def _built(setup: Any) -> Bench:
-    bench: Bench = setup.build()
-    return bench
-
-
-@lru_cache(maxsize=1)
-def _work(bench: Bench) -> Any:
+def _work(setup: Any) -> Work:
     from lmm_integration.evaluate.work import Work
 
-    return Work(bench)
+    return Work(setup.build())
+
+
+_kept_work = lru_cache(maxsize=1)(_work)  # of a process that is given many pieces

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lmm_integration.evaluate.answers import Line
-from lmm_integration.evaluate.bench import NONE, RANDOM
+from lmm_integration.evaluate.bench import BLIND, NONE, RANDOM
 from lmm_integration.evaluate.clustered import Estimate, clustered_mean, f1_score, paired_difference
 from lmm_integration.evaluate.task import normalised
 
@@ -75,7 +75,7 @@ def summary_rows(columns: Mapping[Place, Column]) -> list[dict[str, Any]]:
     * f1 : of yes/no questions, None without any.
     * kinds : kind -> accuracy, stderr, n, and f1 where all its answers are yes or no.
     * of_unpruned : accuracy over that of `none`, None where that is not there.
-    * minus_unpruned, minus_random : paired differences, to `random` at the same budget; None likewise.
+    * minus_unpruned, minus_random : paired differences, of a method to `random` at the same budget; None likewise.
     * tokens : means per question of visual tokens: before, and left as the three kinds of budget count.
     * flops : mean exact operations per question behind the vision tower: prefill of the decoder, relevance tower or
       second encoding, selector; None where one of them is not known. `flops_parts` has them apart, and the vision tower.
@@ -86,7 +86,7 @@ def summary_rows(columns: Mapping[Place, Column]) -> list[dict[str, Any]]:
     for (method, keep), column in columns.items():
         total = column.accuracy()
         full = columns.get((NONE, 1.0))
-        chance = columns.get((RANDOM, keep)) if method != RANDOM else None
+        chance = None if method in (NONE, BLIND, RANDOM) else columns.get((RANDOM, keep))
         whole = None if full is None else full.accuracy().mean
         rows.append(
             {

@@ -14,8 +14,8 @@ from lmm_integration.adapters import adapter_for
 from lmm_integration.budget import spent
 from lmm_integration.context import prune
 from lmm_integration.evaluate.answers import Line
-from lmm_integration.evaluate.batches import Batch, pictures_of, with_pictures, without_pictures
-from lmm_integration.evaluate.bench import BLIND, NONE, Bench, Cell
+from lmm_integration.evaluate.batches import Batch, Sample, pictures_of, with_pictures, without_pictures
+from lmm_integration.evaluate.bench import BLIND, NONE, Cell
 from lmm_integration.evaluate.shared_vision import SharedVision, wait
 from lmm_integration.evaluate.task import Question, normalised
 from lmm_integration.evaluate.work import Stages, Work, reducer_of
@@ -49,15 +49,15 @@ class BatchRun:
 
     Parameters
     ----------
-    bench : the model and its pruners.
-    work : counts operations; one for all batches of a bench.
+    work : counts operations, for a bench: the model and its pruners.
     batch : questions of equally many pictures.
+    sample : a batch of as many, on which is counted.
     max_new_tokens : longest answer; generation stops at the end-of-sequence token before.
     """
 
-    def __init__(self, bench: Bench, work: Work, batch: Batch, max_new_tokens: int) -> None:
-        self.bench, self.work, self.batch, self.max_new_tokens = bench, work, batch, max_new_tokens
-        self.model = bench.model
+    def __init__(self, work: Work, batch: Batch, sample: Sample, max_new_tokens: int) -> None:
+        self.work, self.batch, self.sample, self.max_new_tokens = work, batch, sample, max_new_tokens
+        self.bench, self.model = work.bench, work.bench.model
         self.depth = self.model.config.get_text_config().num_hidden_layers
         self.vision = SharedVision(adapter_for(self.model), pictures_of(batch))
 
@@ -117,20 +117,18 @@ class BatchRun:
                 keep=cell.keep,
                 text=asked,
                 processor=self.bench.processor,
-                budget_scope=getattr(reducer_of(pruner), "budget_scope", "image"),
                 adapter=self.vision,  # type: ignore[arg-type]
             ) as pruning:
                 said = self._generate(self.inputs, self.inputs["input_ids"].shape[1])
             again = self.vision.seconds  # a second run, only to watch it: a system would watch the first
-            reading = 0
-            if not (inner := inner_layers(pruner, self.depth)):
-                reading = self.work.reading(cell.method, cell.keep, self.vision, self.inputs, asked)
         finally:
             self.vision.fresh = False
         stats = pruning.stats
         if stats is None:
             raise RuntimeError(f"{cell.method} pruned nothing")
         prefill, selection = said.first - said.forward, said.forward - said.start - again
+        inner = inner_layers(pruner, self.depth)
+        reading = 0 if inner else self.work.reading(cell.method, cell.keep, self.sample)
         if inner:
             prefill, selection = prefill - stats.seconds, stats.seconds
         seconds = {"vision": tower, "selection": selection, "prefill": prefill, "decode": said.end - said.first}
@@ -191,7 +189,7 @@ class BatchRun:
         return [n - sum(sizes[self._of_row(row)]) for row, n in enumerate(real)]
 
     def _vision_flops(self) -> list[int]:
-        per_picture = self.work.vision(self.inputs, self.encoded[0])
+        per_picture = self.work.vision(self.inputs, self.encoded[0], self.sample)
         return [sum(per_picture[self._of_row(row)]) for row in range(len(self.batch))]
 
     def _lines(

@@ -11,6 +11,7 @@ from typing import Any
 
 from lmm_integration.evaluate.bench import Cell
 from lmm_integration.evaluate.task import Question, picture_key
+from lmm_integration.json_lines import read_json_lines
 
 FILE = "answers.jsonl"
 
@@ -93,32 +94,10 @@ def _digest(data: bytes) -> str:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The answers in a file; none where it is not there. A last line that was cut off is no line.
-
-    Raises
-    ------
-    ValueError : any other line that is no answer; the message names it.
-    """
-    if not path.exists():
-        return []
-    *whole, _ = path.read_bytes().split(b"\n")
-    found = []
-    for number, text in enumerate(whole, start=1):
-        try:
-            facts = json.loads(text)
-            found.append(Line(**{field.name: facts[field.name] for field in fields(Line)}))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number} is no answer: {error}") from error
-    return found
-
-
-def drop_torn_line(path: Path) -> None:
-    """Cut off what a killed run left of a last line, so that the next one begins on its own."""
-    if path.exists():
-        data = path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(data.rfind(b"\n") + 1)
+    """The answers in a file, see `read_json_lines`."""
+    return read_json_lines(
+        path, lambda facts: Line(**{field.name: facts[field.name] for field in fields(Line)}), "answer"
+    )
 
 
 def text_of(lines: Iterable[Line]) -> str:

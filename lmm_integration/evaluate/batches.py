@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lmm_integration.ask import prompt_for, to_model
@@ -10,6 +11,21 @@ from lmm_integration.evaluate.task import Question, picture_key
 from lmm_integration.model_files import open_picture
 
 Batch = tuple[Question, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The batch on which is counted what all batches of as many pictures a question have in common.
+
+    Attributes
+    ----------
+    key : tells samples apart.
+    batch : the first of its kind in the task. Counts then hang neither on which batch a process is given first nor on
+        where a stopped run goes on.
+    """
+
+    key: str
+    batch: Batch = field(compare=False)
 
 
 def batches(questions: Sequence[Question], size: int) -> list[Batch]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lmm_integration.budget import check_keep
+from lmm_integration.budget import check_budgets
 
 NONE, BLIND, RANDOM = "none", "blind", "random"
 WEIGHTS = ("*.json", "*.safetensors", "*.bin", "*.jinja")
@@ -37,7 +37,7 @@ def cells(methods: Sequence[str], keeps: Sequence[int | float], draws: int = 1) 
     if draws < 1:
         raise ValueError(f"draws must be >= 1, got {draws}")
     once = {NONE: 1.0, BLIND: 0.0}
-    budgets = [check_keep(keep) for keep in keeps]
+    budgets = check_budgets(keeps)
     found = []
     for method in methods:
         if method in once:
@@ -119,11 +119,7 @@ class Setup:
     def _pruner(self, label: str) -> Any:
         from lmm_integration.pruners.named import method_named
 
-        pruner = _counting_what_is_left(method_named(label, self.relevance))
-        provider = getattr(pruner, "relevance", None)
-        if provider is None or self.sign is None:
-            return pruner
-        return dataclasses.replace(pruner, relevance=dataclasses.replace(provider, sign=self.sign))
+        return _counting_what_is_left(method_named(label, self.relevance, self.sign))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -132,17 +128,19 @@ class Setup:
 
     @cached_property
     def described(self) -> dict[str, str]:
-        """The options of every method, without loading a tower."""
-        from lmm_integration.pruners import METHODS
+        """The options of every method and what its file holds, without loading a tower."""
+        from lmm_integration.pruners.named import check_method, token_chooser
 
-        by_name = {method.__name__.lower(): method for method in METHODS}
         said = {NONE: NONE, BLIND: BLIND, RANDOM: f"seed {self.seed}"}
         for label in self.methods:
-            if (method := by_name.get(label.lower())) is not None:
-                reads = "relevance" in method.requires and self.relevance is not None
-                said[label] = repr(_counting_what_is_left(method())) + (
-                    f" {_files(str(self.relevance))} {self.sign}" if reads else ""
-                )
+            if label in said:
+                continue
+            parts = [repr(_counting_what_is_left(check_method(label, self.relevance)()))]
+            if file := label.partition(":")[2]:
+                parts.append(_file_digest(Path(file)))
+            if "relevance" in token_chooser(label).requires:
+                parts += [_files(str(self.relevance)), str(self.sign)]
+            said[label] = " ".join(parts)
         return said
 
 
@@ -167,6 +165,10 @@ def _files(source: str) -> str:
 def _revision(source: str) -> str:
     from transformers import AutoConfig
 
+    from lmm_integration.relevance.named import EMBEDDINGS
+
+    if source == EMBEDDINGS:  # the model's own words, which no hub has
+        return ""
     try:
         return str(getattr(AutoConfig.from_pretrained(source), "_commit_hash", ""))
     except (OSError, ValueError):  # said in full when it is loaded

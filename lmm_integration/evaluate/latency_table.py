@@ -97,8 +97,8 @@ def published_table(entries: Sequence[Row]) -> Table:
     ]
 
 
-def latency_page(report: Row) -> str:
-    """A Markdown page of everything in a report of `mmdp latency`."""
+def latency_page(report: Row, picture: str | None) -> str:
+    """A Markdown page of everything in a report of `mmdp latency`, with a picture of this name."""
     rows, skipped = report["rows"], report["skipped"]
     parts = [
         f"# Latency of {report['model']}",
@@ -106,7 +106,7 @@ def latency_page(report: Row) -> str:
         f"{report['pictures']}"
         + ("; weights are random, so answers mean nothing." if report["random_weights"] else "."),
         HOW,
-        "![Stages of a request, and latency by output length](latency.png)" if rows else "",
+        "" if picture is None else f"![Stages of a request, and latency by output length]({picture})",
         "## Stages",
         _markdown(stage_table(rows)) if rows else "Nothing was measured.",
         "## Outputs",

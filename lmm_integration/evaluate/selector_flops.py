@@ -50,8 +50,8 @@ FORMULAS: dict[type, Callable[[Any, Choosing], int | None]] = {
     ClsAttention: lambda p, c: c.n,
     AveragePool: lambda p, c: c.n * c.d,
     FeatureResize: lambda p, c: 2 * c.k * c.n * c.d,
-    # a Gram matrix, then k picks of the largest among n least distances
-    DivPrune: lambda p, c: _gram(c) + 2 * c.k * c.n if p.solver == "greedy" else None,
+    # a Gram matrix, which l1 has none of, then k picks of the largest among n least distances
+    DivPrune: lambda p, c: _gram(c) + 2 * c.k * c.n if p.solver == "greedy" and p.distance != "l1" else None,
     # a Gram matrix, its rows and columns weighted, and k steps of an incremental Cholesky factor of up to k columns
     CDPruner: lambda p, c: _gram(c) + 2 * c.n * c.n + c.n * c.k * c.k if p.solver == "greedy" else None,
     # distances to every word, then k products of the survivors with the last pick

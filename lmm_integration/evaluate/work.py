@@ -12,11 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lmm_integration.adapters import adapter_for
 from lmm_integration.budget import layer_counts
+from lmm_integration.evaluate.batches import Sample, with_pictures
 from lmm_integration.evaluate.bench import Bench
 from lmm_integration.evaluate.selector_flops import Choosing, selector_flops
 from lmm_integration.flops import DecoderShape, kv_bytes, prefill_flops
 from lmm_integration.operation_flops import depth_costs
-from lmm_integration.operation_pruner import checked_depths, prunes_operations
+from lmm_integration.operation_pruner import checked_depths, prunes_operations, reducer_of
 from lmm_integration.pre_llm import run
 from lmm_integration.tokens import Choice, VisualTokens
 
@@ -37,7 +38,7 @@ class Reader:
 
 
 class Work:
-    """Counts for one bench. Tower and readings are counted at the first batch that needs them, and remembered.
+    """Counts for one bench; what is counted on a sample is counted once and remembered.
 
     Operations are those of matrix products, two for every multiplication. The tower counts once per picture, however
     many questions share it.
@@ -45,8 +46,8 @@ class Work:
 
     def __init__(self, bench: Bench) -> None:
         self.bench, self.adapter = bench, adapter_for(bench.model)
-        self._crop: float | None = None
-        self._readings: dict[tuple[str, int | float], int] = {}
+        self._towers: dict[Sample, tuple[int, int]] = {}
+        self._readings: dict[tuple[str, int | float | None, Sample], int] = {}
         try:
             self.shape: DecoderShape | None = DecoderShape.of(bench.model)
         except (AttributeError, TypeError, ValueError):  # no gated MLPs, or layers that differ
@@ -68,32 +69,28 @@ class Work:
         cost = depth_costs(self.shape, text, entering, pruner.attn_prune)
         return cost.fixed + attention * cost.attention + mlp * cost.mlp, kv_bytes(self.shape, layers)
 
-    def vision(self, inputs: Mapping[str, Any], output: Any) -> list[int]:
-        """Tower and projector, per picture: a crop of any picture counts as one of the first batch."""
-        features = [picture.reshape(-1, picture.shape[-1]) for picture in output.pooler_output]
-        crops = self.adapter.crops(self.bench.model, inputs, features)
-        if self._crop is None:
-            self._crop = self._tower(inputs) / sum(crops)
-        return [round(self._crop * crop) for crop in crops]
+    def vision(self, inputs: Mapping[str, Any], output: Any, sample: Sample) -> list[int]:
+        """Tower and projector, per picture: a crop of any picture counts as one of the sample."""
+        flops, crops = self._tower(sample)
+        return [round(flops / crops * own) for own in self._crops(inputs, output)]
 
-    def reading(
-        self, label: str, keep: int | float, vision: Any, inputs: Mapping[str, Any], text: Sequence[str]
-    ) -> int:
-        """What a pruner of the input reads beside the tokens, per question: text tower, a row of attention, the picture
-        encoded again.
+    def reading(self, label: str, keep: int | float, sample: Sample) -> int:
+        """What a pruner of the input reads beside the tokens, mean per question: text tower, a row of attention, the
+        picture encoded again.
         """
         pruner = reducer_of(self.bench.pruners[label])
         needs = frozenset(getattr(pruner, "requires", ())) & {"relevance", "vision_attention", "reencode"}
         if not needs:
             return 0
-        if (label, keep) not in self._readings:
+        again = "reencode" in needs  # at a size that the budget says
+        place = label, keep if again else None, sample
+        if place not in self._readings:
             reads = Reader(needs, getattr(pruner, "relevance", None), getattr(pruner, "layer", -2))
-            who = pruner if "reencode" in needs else reads
-            options = {"text": text, "processor": self.bench.processor, "budget_scope": "image", "adapter": vision}
-            total = counted(lambda: run(self.bench.model, inputs, who, keep, **options))
-            tower = self._tower(inputs) if vision.fresh else 0
-            self._readings[label, keep] = round((total - tower) / len(text))
-        return self._readings[label, keep]
+            inputs, text = self._inputs(sample), [question.question for question in sample.batch]
+            options = {"text": text, "processor": self.bench.processor, "budget_scope": "image", "adapter": None}
+            total, _ = counted(lambda: run(self.bench.model, inputs, pruner if again else reads, keep, **options))
+            self._readings[place] = round((total - self._tower(sample)[0]) / len(text))
+        return self._readings[place]
 
     def selector(
         self, pruner: Any, text: int, question: str, sizes: Sequence[int], stages: Sequence[Stages]
@@ -112,17 +109,24 @@ class Work:
             total += flops
         return total
 
-    def _tower(self, inputs: Mapping[str, Any]) -> int:
-        return counted(lambda: self.adapter.encode(self.bench.model, inputs))
+    def _tower(self, sample: Sample) -> tuple[int, int]:
+        """Operations, and crops, of all pictures of the sample."""
+        if sample not in self._towers:
+            inputs = self._inputs(sample)
+            flops, output = counted(lambda: self.adapter.encode(self.bench.model, inputs))
+            self._towers[sample] = flops, sum(self._crops(inputs, output))
+        return self._towers[sample]
+
+    def _crops(self, inputs: Mapping[str, Any], output: Any) -> list[int]:
+        features = [picture.reshape(-1, picture.shape[-1]) for picture in output.pooler_output]
+        return self.adapter.crops(self.bench.model, inputs, features)
+
+    def _inputs(self, sample: Sample) -> dict[str, Any]:
+        return dict(with_pictures(self.bench.processor, self.bench.model, sample.batch))
 
 
-def reducer_of(pruner: Any) -> Any:
-    """Who chooses tokens: a pruner of operations leaves that to another one."""
-    return pruner.reducer if prunes_operations(pruner) else pruner
-
-
-def counted(call: Callable[[], Any]) -> int:
-    """Operations of the matrix products in a call, attention taken as plain ones."""
+def counted(call: Callable[[], Any]) -> tuple[int, Any]:
+    """Operations of the matrix products in a call, attention taken as plain ones; and what it gives."""
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call()
-    return int(counter.get_total_flops())
+        given = call()
+    return int(counter.get_total_flops()), given

@@ -62,20 +62,10 @@ def loaded_subject(name: str, *, dtype: str, device: str) -> Subject:
     """A model of the Hugging Face hub, a folder, or the tiny one of the package, asked about photographs."""
     from lmm_integration.model_files import load_model
 
-    bundled = bundled_folder(name)
     if dtype == "auto" and torch.device(device).type == "cpu":
         dtype = "float32"
-    loaded = load_model(name if bundled is None else str(bundled), dtype=dtype, device=device)
+    loaded = load_model(name, dtype=dtype, device=device)
     return Subject(loaded.model, photo_workload(loaded.model, loaded.processor), name, loaded.random_weights)
-
-
-def bundled_folder(name: str) -> Path | None:
-    """Where "tiny" and "tiny:control" lie; None for other names."""
-    if name.split(":")[0] != "tiny":
-        return None
-    from lmm_integration import tiny
-
-    return tiny.folder(*name.split(":")[1:])
 
 
 def _dtype(name: str, device: str) -> torch.dtype:
@@ -122,6 +112,7 @@ def latency_report(
     settings = {
         "model": subject.name,
         "random_weights": subject.random_weights,
+        "relevance": relevance,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device_name": device_name(str(model.device)),
         "words": words,

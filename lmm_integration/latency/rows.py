@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmm_integration.budget import check_budgets
+
 BASELINE = ("none", "sdpa", None)
 RANDOM = "randompruner"
 
@@ -47,11 +49,12 @@ def rows_for(
 ) -> list[Row]:
     """The unpruned model with sdpa first, which everything is measured against, then other kernels, then methods.
 
-    `pruner_named` makes a method from its name.
+    `pruner_named` makes a method from its name; all budgets of a method share it, and its relevance tower.
     """
     unpruned = [Row("none", kernel) for kernel in dict.fromkeys(("sdpa", *kernels))]
-    pruned = [name for name in methods if name != "none"]
-    return unpruned + [Row(name, "sdpa", keep, pruner_named(name)) for name in pruned for keep in budgets]
+    pruners = {name: pruner_named(name) for name in methods if name != "none"}
+    keeps = check_budgets(budgets)
+    return unpruned + [Row(name, "sdpa", keep, pruner) for name, pruner in pruners.items() for keep in keeps]
 
 
 def method_for(model: Any, name: str, relevance: str | None, *, random_weights: bool) -> Any:
@@ -66,6 +69,7 @@ def method_for(model: Any, name: str, relevance: str | None, *, random_weights: 
     """
     from torch import nn
 
+    from lmm_integration.operation_pruner import reducer_of
     from lmm_integration.pruners.named import check_method, method_named
 
     full = RANDOM if name.lower() == "random" else name
@@ -77,7 +81,7 @@ def method_for(model: Any, name: str, relevance: str | None, *, random_weights: 
         options: dict[str, Any] = {"relevance": random_relevance(model)}
         return found(**options)
     method = method_named(full, relevance)
-    for part in vars(getattr(method, "relevance", None) or object).values():
+    for part in vars(getattr(reducer_of(method), "relevance", None) or object).values():
         if isinstance(part, nn.Module):
             part.to(model.device, model.dtype)
     return method

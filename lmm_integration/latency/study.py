@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from lmm_integration.json_lines import drop_torn_line, read_json_lines
 from lmm_integration.latency.clock import Clock
 from lmm_integration.latency.kernels import switch, why_not
 from lmm_integration.latency.machine import machine_state
@@ -63,7 +64,10 @@ def run_sweep(
     """
     clock, session = Clock(model.device), datetime.now(UTC).isoformat()
     wanted = [(*row.key, batch) for batch in batches for row in rows]
-    lines = {_key(line): line for line in ([] if out is None else read_lines(out / RUNS))}
+    lines: dict[tuple[Any, ...], Line] = {}
+    if out is not None:
+        drop_torn_line(out / RUNS)
+        lines = {_key(line): line for line in read_lines(out / RUNS)}
 
     def request(row: Row, inputs: dict[str, Any]) -> Timed:
         options = switch(model, row.kernel)
@@ -149,26 +153,13 @@ def _rounded(value: Any) -> Any:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of an earlier run; a last one cut short is left out, and taken off the file.
+    """The lines of an earlier run, see `read_json_lines`."""
 
-    Raises
-    ------
-    ValueError : a line that is not a run, with its number.
-    """
-    if not path.exists():
-        return []
-    whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
-    if rest:
-        path.write_text(whole + "\n" if whole else "", encoding="utf-8")
-    lines = []
-    for number, text in enumerate(whole.splitlines(), start=1):
-        try:
-            line = json.loads(text)
-            _key(line)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"line {number} of {path} is not a timed request: {error}") from error
-        lines.append(line)
-    return lines
+    def line(found: Line) -> Line:
+        _key(found)
+        return found
+
+    return read_json_lines(path, line, "timed request")
 
 
 def open_folder(out: Path, settings: Mapping[str, Any], session: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lmm_integration.quiet import without_bars
 from lmm_integration.relevance.clip import ClipRelevance
 from lmm_integration.relevance.embeddings import EmbeddingRelevance
 from lmm_integration.relevance.siglip import SiglipRelevance
@@ -34,7 +35,8 @@ def relevance_named(name: str) -> Any:
     try:
         kind = AutoConfig.from_pretrained(name).model_type
         if kind in TOWERS:
-            return TOWERS[kind].from_pretrained(name)
+            with without_bars(name):
+                return TOWERS[kind].from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"cannot read the relevance tower {name!r}: {first[0]}") from error

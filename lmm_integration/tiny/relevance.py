@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from lmm_integration.tiny.pictures import COLOURS, SHAPES
+from lmm_integration.tiny.pixels import pixels_of
 from lmm_integration.tiny.scenes import COVERED, draw_scene
 from lmm_integration.tiny.texts import HELD_OUT_PAIRS, HELD_OUT_TEXTS, PAIR, shows
-from lmm_integration.tiny.words import DEVIATION, MEAN
 
 
 @torch.no_grad()
@@ -41,7 +40,7 @@ def relevance_auc(
         named = np.array([shows(thing, (colour, shape, None)) for thing in scene.things])
         there = (scene.cover[named] > COVERED).any(0)
         bare = scene.cover.max(0) == 0
-        pixels = torch.from_numpy((scene.picture.astype(np.float32) / 255 - MEAN) / DEVIATION).permute(2, 0, 1)[None]
+        pixels = pixels_of(scene.picture[None])
         states = llava.model.vision_tower(pixels.to(llava.dtype), output_hidden_states=True).hidden_states[-2][:, 1:]
         raw = relevance(states, template.format(c=colour, s=shape))[0].numpy()
         found.append(float((raw[there][:, None] > raw[bare][None]).mean()))
@@ -51,6 +50,3 @@ def relevance_auc(
 def calibrated_sign(llava: Any, relevance: Any, scenes: int = 40) -> int:
     """+1 or -1: which way is relevant, on the validation split."""
     return 1 if relevance_auc(llava, relevance, split="validation", scenes=scenes) >= 0.5 else -1
-
-
-assert all(colour in COLOURS and shape in SHAPES for colour, shape in HELD_OUT_PAIRS)

@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib", reason="the study draws figures")
 import torch
 
 from benchmarks.accuracy_study import design, figures, measure, records, report, run
+from benchmarks.accuracy_study.__main__ import main
 from benchmarks.accuracy_study.analysis import accuracy, differences, ladder, level, slopes, verdicts
 from benchmarks.accuracy_study.decoder import PackedDecoder, divergence
 from benchmarks.accuracy_study.exam import draw_exam
@@ -214,6 +215,9 @@ def test_tests_keep_their_level():
     assert few.equivalent > 0.05 < few.different
     hits = sum(contrast(rng.normal(0, 1, 60), 0.02, seed=i).different <= 0.05 for i in range(30))
     assert hits <= 6
+    claims = [contrast(0.02 + rng.normal(0, 0.05, 60), 0.02).equivalent <= 0.05 for _ in range(200)]
+    assert sum(claims) <= 20  # a difference as large as the margin: 5 % of 200 are 10
+    assert sum(claims) > 0
     assert mean_of([1.0, math.nan, 3.0])[::3] == (2.0, 2)
     assert holm([0.001, 0.9, 0.02]) == pytest.approx([0.003, 0.9, 0.04])
     assert holm([0.6, 0.6]) == [1.0, 1.0]
@@ -234,6 +238,16 @@ def test_slopes_are_within_pictures():
     assert first.low < first.mean < first.high < 0.52
     (alone,) = within_slopes([a[:, :1] for a in x], y)
     assert alone.mean == pytest.approx(0.3, abs=0.06)
+    own = np.kron(np.eye(40), np.ones((12, 1)))  # an effect for every picture
+    whole, *_ = np.linalg.lstsq(np.hstack([np.vstack(x), own]), np.concatenate(y))
+    assert [first.mean, second.mean] == pytest.approx(whole[:2])
+    again = []
+    for _ in range(300):  # pictures drawn anew, literally
+        drawn = rng.integers(40, size=40)
+        a = np.vstack([x[i][:, :1] - x[i][:, :1].mean() for i in drawn])
+        again.append(np.linalg.lstsq(a, np.concatenate([y[i] - y[i].mean() for i in drawn]))[0][0])
+    low, high = np.percentile(again, (2.5, 97.5))
+    assert (alone.low, alone.high) == pytest.approx((low, high), abs=0.3 * (high - low))
 
 
 def test_rank_correlation_by_hand():
@@ -265,8 +279,10 @@ def invented(image, gain, k=16):
     return Record(image, k, kinds, bits(np.ones(10, bool)), bits(np.zeros(10, bool)), problems, sets, 1.0)
 
 
-def test_analysis_of_invented_records():
+def test_analysis_of_invented_records(monkeypatch):
     """Accuracy, levels, contrasts, slopes and rank correlations of records whose answer is known."""
+    monkeypatch.setattr(design, "PLAN", ((16, range(40)),))
+    monkeypatch.setattr(design, "THIRD", 1)
     same, better = ([invented(i, gain) for i in range(40)] for gain in (0, 1))
     assert accuracy(same[0], "max-min", "greedy") == pytest.approx(0.7)
     assert level(same[0], same[0].sets[-1]) == pytest.approx((-1.0 - 0.2) / 0.8)
@@ -284,10 +300,27 @@ def test_analysis_of_invented_records():
     assert 0.8 < rungs["objective", "accuracy"].mean <= 1.0
 
 
+def test_nothing_is_decided_before_its_pictures_are_there(monkeypatch):
+    """Holm's correction is over the whole plan from the first picture on; a budget without all of its own is open."""
+    monkeypatch.setattr(design, "PLAN", ((16, range(12)), (64, range(12))))
+    monkeypatch.setattr(design, "THIRD", 1)
+    pairs = sum(map(len, design.CONTRASTS.values()))
+    done = [invented(i, 1) for i in range(12)]
+    some = [invented(i, 1, 64) for i in range(5)]
+    alone, both = verdicts(done), verdicts(done + some)
+    assert {v.words for v in verdicts(done[:5])} == {"first look"}
+    assert alone == both[:pairs]
+    assert [v.words for v in both[pairs:]] == ["first look"] * pairs
+    least = min(v.found.different for v in alone)
+    assert min(v.different for v in alone) == pytest.approx(2 * pairs * least)
+    assert {v.words for v in verdicts(done + [invented(i, 1, 64) for i in range(12)])} == {v.words for v in alone}
+
+
 def test_records_survive_the_file(tmp_path):
     """Lines come back; a torn last line is no record; any other bad line is named."""
     record = invented(0, 0)
-    again = record_of(line_of(replace(record, sets=[replace(record.sets[0], value=-math.inf), *record.sets[1:]])))
+    first = replace(record.sets[0], value=-math.inf)
+    again = record_of(json.loads(line_of(replace(record, sets=[first, *record.sets[1:]]))))
     assert again.sets[0].value is None
     assert again.sets[1:] == record.sets[1:]
     assert again.kinds == record.kinds
@@ -304,7 +337,7 @@ def test_from_a_model_to_the_page(tmp_path, monkeypatch, decoder):
     for module, name in ((records, "FOLDER"), (report, "TABLES"), (figures, "FOLDER")):
         monkeypatch.setattr(module, name, tmp_path)
     monkeypatch.setattr(run, "FOLDER", tmp_path)
-    monkeypatch.setattr(run, "PLAN", ((16, range(2)), (12, range(0, 1, 3))))
+    monkeypatch.setattr(design, "PLAN", ((16, range(2)), (12, range(0, 1, 3))))
     monkeypatch.setattr(design, "ENSEMBLE", dict.fromkeys(design.ENSEMBLE, 2))
     monkeypatch.setattr(design, "SECONDS", dict.fromkeys(design.SECONDS, 0.05))
     model = tmp_path / "model"
@@ -326,8 +359,13 @@ def test_from_a_model_to_the_page(tmp_path, monkeypatch, decoder):
     assert json.loads((tmp_path / "run.json").read_text())["labelled"]["packages"]["torch"]
     found = [{each.family for each in r.sets} for r in sorted(both, key=lambda r: (-r.k, r.image))]
     assert found == [set(design.OBJECTIVES) | {design.SPARSE}, {"max-min"}, set(design.OBJECTIVES)]
-    path.unlink()  # what is committed is gone on with
-    assert len(run.run_study("labelled", tmp_path / "runs", 1, math.inf, 2)) == 3
+    for left in (None, first):  # what is committed is gone on with, whatever else is there
+        path.unlink()
+        if left is not None:
+            path.write_text(left)
+        assert len(run.run_study("labelled", tmp_path / "runs", 1, math.inf, 2)) == 3
+        assert {(r.image, r.k) for r in read_records(path)} == {(0, 16), (0, 12), (1, 16)}
+        assert read_records(records.committed("labelled")) == committed
     report.write_report()
     names = {path.stem for path in tmp_path.glob("accuracy_*.md")}
     assert names == {
@@ -338,10 +376,14 @@ def test_from_a_model_to_the_page(tmp_path, monkeypatch, decoder):
     assert len(list(tmp_path.glob("accuracy_*.png"))) == 3
 
 
-def test_without_a_model_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(run.tiny, "folder", lambda tower: tmp_path / "nothing")
-    with pytest.raises(FileNotFoundError, match="there is no model at"):
+def test_without_a_model_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run.tiny, "weights", lambda tower: tmp_path / "nothing")
+    with pytest.raises(ValueError, match="the weights of the labelled tower do not ship"):
         run.run_study("labelled", tmp_path, 1, 1.0, 1)
+    monkeypatch.setattr("sys.argv", ["accuracy_study"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "the weights of the labelled tower do not ship" in capsys.readouterr().err
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     with pytest.raises(FileNotFoundError, match="no records in"):
         report.write_report()

@@ -114,9 +114,31 @@ def _row(inputs, images, i):
     return alone
 
 
+def _rows_answer_as_alone(model, images, pruner, keep):
+    """Same tokens kept, same logits step by step, beside rows with more pictures and none: batch-mates change nothing."""
+    import torch
+
+    from lmm_integration import prune
+
+    inputs = _batch(model, images)
+    options = {"do_sample": False, "max_new_tokens": 5, "output_logits": True, "return_dict_in_generate": True}
+    with prune(model, pruner, keep=keep) as pruning:
+        together = torch.stack(model.generate(**inputs, **options).logits)
+        kept, image = pruning.last_indices, 0
+        for i in (i for i, pictures in enumerate(images) if pictures):
+            alone = torch.stack(model.generate(**_row(inputs, images, i), **options).logits)
+            torch.testing.assert_close(alone[:, 0], together[:, i], rtol=1e-3, atol=1e-3)
+            for indices in pruning.last_indices:
+                assert torch.equal(indices, kept[image])
+                image += 1
+    assert image == sum(images)
+
+
 @pytest.fixture(scope="session")
 def tiny():
-    """Builders: `model(family, attention)`, cached, `batch(model, images, side)`, `row(inputs, images, i)`."""
+    """Builders: `model(family, attention)`, cached, `batch(model, images, side)`, `row(inputs, images, i)`; and a check,
+    `rows_answer_as_alone(model, images, pruner, keep)`.
+    """
     pytest.importorskip("transformers")
     cache = {}
 
@@ -125,7 +147,8 @@ def tiny():
             cache[family, attention] = _model(family, attention)
         return cache[family, attention]
 
-    return SimpleNamespace(model=model, fresh=_model, batch=_batch, row=_row, image=IMAGE, tokens=TOKENS)
+    builders = {"model": model, "fresh": _model, "batch": _batch, "row": _row}
+    return SimpleNamespace(**builders, rows_answer_as_alone=_rows_answer_as_alone, image=IMAGE, tokens=TOKENS)
 
 
 @pytest.fixture(scope="session")
@@ -186,3 +209,29 @@ def families():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.Families()
+
+
+@pytest.fixture(scope="session")
+def planted():
+    """Pruners with an error on purpose, which an evaluation must find."""
+    import torch
+
+    from lmm_integration.tokens import Merged
+
+    class Shuffled:
+        """Indices mixed up on their way: the right number of tokens, at places drawn by lot and in a wrong order."""
+
+        def select(self, tokens, k):
+            generator = torch.Generator().manual_seed(1)
+            return [torch.randperm(n, generator=generator)[:m] for n, m in zip(tokens.sizes, k, strict=True)]
+
+    class Lost:
+        """Visual tokens that never arrive."""
+
+        def select(self, tokens, k):
+            return [
+                Merged(torch.zeros_like(unit[:m]), torch.arange(m), torch.full((n,), -1))
+                for unit, n, m in zip(tokens.features, tokens.sizes, k, strict=True)
+            ]
+
+    return SimpleNamespace(shuffled=Shuffled(), lost=Lost())

@@ -21,11 +21,13 @@ from lmm_integration.calibration import (  # noqa: E402
     search_report,
 )
 from lmm_integration.calibration.divergence import answered, divergence, led_along  # noqa: E402
+from lmm_integration.calibration.meter import described  # noqa: E402
 from lmm_integration.calibration.points import depth_grid, every_point, token_grid  # noqa: E402
 from lmm_integration.calibration.report import rank_correlation, some_policies, summed  # noqa: E402
 from lmm_integration.context import prune  # noqa: E402
 from lmm_integration.decoder.masked_operations import masked_operations  # noqa: E402
-from lmm_integration.pruners import DOP, UniformGrid  # noqa: E402
+from lmm_integration.pruners import DOP, CDPruner, UniformGrid  # noqa: E402
+from lmm_integration.relevance import ClipRelevance, EmbeddingRelevance  # noqa: E402
 
 TOKENS = [2, 6, 16]
 
@@ -237,6 +239,42 @@ def test_a_stopped_run_goes_on_where_it_stopped(tiny, tmp_path):
         new()
 
 
+@pytest.mark.parametrize("text", ["{", '{"images": ["a.png"]}', '{"images": ["a.png"]}\n{"images": ["b.png"]}'])
+def test_a_file_of_something_else_stays_as_it_is(tiny, tmp_path, text):
+    """A task file whose last line has no end, for instance; a header that a stopped run left torn is written again."""
+    model, path = tiny.model("llava"), tmp_path / "task.jsonl"
+    path.write_text(text)
+    if text == "{":
+        Meter(model, samples(tiny, model), path=path)
+        assert list(json.loads(path.read_text())) == ["calibration"]
+        return
+    with pytest.raises(ValueError, match=r"task\.jsonl.* is not of a calibration"):
+        Meter(model, samples(tiny, model), path=path)
+    assert path.read_text() == text
+
+
+def test_a_reducer_is_told_apart_by_its_relevance(tiny, tmp_path):
+    """Sign and weights of a tower count: what was measured with another one is not gone on with."""
+    hf = pytest.importorskip("transformers")
+    small = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = hf.CLIPConfig(
+        text_config={**small, "vocab_size": 100}, vision_config={**small, "image_size": 56, "patch_size": 14}
+    )
+    first, second = hf.CLIPModel(config), hf.CLIPModel(config)
+    towers = [ClipRelevance(clip=first, tokenizer=None, sign=sign) for sign in (-1, 1)]
+    towers.append(ClipRelevance(clip=second, tokenizer=None))
+    said = [described(CDPruner(relevance=tower)) for tower in towers]
+    assert len(set(said)) == 3
+    assert said[0] == described(CDPruner(relevance=ClipRelevance(clip=first, tokenizer=None)))
+    assert "relevance=EmbeddingRelevance(sign=1, mean='embeddings')" in described(
+        CDPruner(relevance=EmbeddingRelevance())
+    )
+    model, path = tiny.model("llava"), tmp_path / "kl.jsonl"
+    Meter(model, samples(tiny, model), reducer=CDPruner(relevance=towers[0]), path=path)
+    with pytest.raises(ValueError, match="was measured with another reducer"):
+        Meter(model, samples(tiny, model), reducer=CDPruner(relevance=towers[2]), path=path)
+
+
 def test_numbers_that_are_not_finite_are_kept_as_null(tiny, tmp_path):
     model, path = tiny.model("llava"), tmp_path / "kl.jsonl"
     meter = Meter(model, samples(tiny, model), path=path)
@@ -266,6 +304,11 @@ def test_a_policy_comes_back_from_its_file_with_all_it_was_chosen_from(tiny, cal
         (tmp_path / "other.json").write_text(text)
         with pytest.raises(ValueError, match="is no depth policy"):
             load_policy(tmp_path / "other.json")
+    facts = json.loads((tmp_path / "policy.json").read_text())
+    facts["policy"]["tokens"] = 2.5
+    (tmp_path / "other.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match=r"is no depth policy: tokens must be a whole number >= 0, got 2\.5"):
+        load_policy(tmp_path / "other.json")
 
 
 @pytest.mark.parametrize("depths", [(2, 1), (1, 0), (3, 1), (3, 0), (0, 0)], ids=str)
@@ -357,6 +400,7 @@ def test_what_cannot_be_calibrated_is_refused_in_one_sentence(tiny, meter, calib
         (ValueError, r"depths must be in \[0, 3\], got 4 and 1", lambda: meter.measure([Point(4, 1, 16)])),
         (ValueError, r"dense operations in \(0, 1\], got 1.5", lambda: calibration.policy(1.5)),
         (ValueError, r"at least 0\.348\d of the dense operations, what always runs", lambda: calibration.policy(0.1)),
+        (ValueError, r"counts must ascend to all 16 tokens, got \[2, 6\]", lambda: calibration.policy(0.9, [2, 6])),
         (ValueError, "2 points or more, got 1", lambda: depth_grid(32, 1)),
         (ValueError, r"must be in \[1, 9\], got 12", lambda: token_grid(9, least=12)),
     ):

@@ -260,7 +260,7 @@ def test_the_lazy_package_imports_nothing():
 
 def test_the_catalog_of_extras_is_told(monkeypatch):
     """An ImportError from a solver reaches the user as its one line with the pip command."""
-    from solvers.catalog import Solver
+    from solvers.solver import Solver
 
     monkeypatch.setattr(Solver, "missing", "torch")
     monkeypatch.setattr(Solver, "extra", "torch", raising=False)

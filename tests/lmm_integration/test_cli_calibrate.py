@@ -103,6 +103,8 @@ def test_the_command_that_prunes_takes_the_file(llava_folder, pictures, tmp_path
         ({"--reducer": "fastv"}, "--reducer must be a method that prunes the input, got 'fastv'"),
         ({"--reducer": "nothing"}, "unknown method 'nothing'"),
         ({"--out": "/nowhere/p.json"}, "there is no folder /nowhere"),
+        ({"--out": "policy.jsonl"}, "--out must name a file that does not end in .jsonl"),
+        ({"--out": "."}, "--out must name a file"),
         ({"--limit": 0}, "must be a whole number >= 1, got '0'"),
         ({"--task": None}, "--task or --images is needed"),
         ({"--images": "x"}, "--task or --images, not both"),

@@ -41,6 +41,24 @@ def test_a_sweep_of_random_weights(tmp_path):
     assert "choose another folder" in other.stderr
 
 
+def test_another_relevance_is_another_setting(tmp_path):
+    asked = ["--random-weights", "tiny", "--methods", "random", "--keep", "16", "--baselines", "sdpa", *QUICK]
+    assert run(*asked, "--out", str(tmp_path)).exit_code == 0
+    other = run(*asked, "--relevance", "llm", "--out", str(tmp_path))
+    assert other.exit_code == 2
+    assert "relevance None (now 'llm'): choose another folder" in other.stderr
+
+
+def test_without_matplotlib_there_is_a_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmm_integration.commands.latency.find_spec", lambda name: None)
+    asked = ["--random-weights", "tiny", "--methods", "random", "--keep", "16", "--baselines", "sdpa", *QUICK]
+    result = run(*asked, "--out", str(tmp_path))
+    assert result.exit_code == 0, result.stderr
+    assert "pip install 'mmdp[report]'" in result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"runs.jsonl", "run.json", "report.json", "report.md"}
+    assert "latency.png" not in (tmp_path / "report.md").read_text()
+
+
 def test_a_folder_with_its_processor(llava_folder):
     result = run(
         "--model", str(llava_folder), "--methods", "random", "--keep", "9", "--baselines", "sdpa", *QUICK, "--json"

@@ -61,6 +61,16 @@ def test_relevance_by_the_models_own_words(folder):
     assert (facts["method"], facts["kept"]) == ("CDPruner", 9)
 
 
+def test_the_model_that_ships_is_called_tiny(folder):
+    """Nothing is downloaded, and its weights are trained ones."""
+    given = arguments(folder, "--max-new-tokens", "2", "--dtype", "float32", "--device", "cpu", "--json")
+    result = run(*["tiny" if argument == str(folder) else argument for argument in given])
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert (facts["model"], facts["tokens"], facts["kept"]) == ("tiny", 256, 9)
+    assert "random" not in result.stderr
+
+
 def test_keeping_everything_answers_the_same(folder):
     result = run(*arguments(folder, "--json", "--keep", "1.0", "--max-new-tokens", "5"))
     facts = json.loads(result.stdout)

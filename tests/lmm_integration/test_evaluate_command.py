@@ -11,10 +11,17 @@ pytest.importorskip("transformers")
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 from PIL import Image
+from transformers import AutoConfig
 
+from lmm_integration.calibration import Calibration, save_policy
+from lmm_integration.calibration.meter import described
 from lmm_integration.cli import app
 from lmm_integration.evaluate.answers import read_lines
 from lmm_integration.evaluate.task import Question, write_task
+from lmm_integration.flops import DecoderShape
+from lmm_integration.pruners import CDPruner, DivPrune
+from lmm_integration.relevance import EmbeddingRelevance
+from mmdp.depth_policy import DepthPolicy
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +120,42 @@ def test_the_plain_report(finished, llava_folder, task):
     assert result.stdout.splitlines()[-1].endswith("answers.jsonl, summary.json, table.md, table.html, curves.png")
 
 
+def test_depth_policies_by_file(llava_folder, task, tmp_path):
+    """Whatever the case of its name; answers hang on what the file holds, not on what it is called."""
+    counts = {0: 1.0, 2: 0.5}
+    path, shape = tmp_path / "Policy.json", DecoderShape.of(AutoConfig.from_pretrained(llava_folder))
+
+    def policy_of(depths, reducer):
+        calibration = Calibration(
+            counts, counts, {36: 0.0}, 36, [(10, 36)], shape, "qkv", {"reducer": described(reducer)}
+        )
+        save_policy(path, DepthPolicy(*depths, 36, 0.0, 1.0, 2.0), calibration, 1.0)
+
+    def flops(method, *more):
+        options = ("--methods", method, "--keep", "9", "--limit", "2", "--out", str(tmp_path), "--json")
+        result = run(*arguments(llava_folder, task, *options, *more))
+        assert result.exit_code == 0, result.output
+        (row,) = json.loads(result.stdout)["summary"]
+        assert row["method"] == f"dop:{path}"
+        return [(line.key, line.flops["decoder"]) for line in read_lines(tmp_path / "answers.jsonl")]
+
+    policy_of((1, 0), DivPrune())
+    first = flops(f"DOP:{path}")
+    assert flops(f"dop:{path}") == first
+    policy_of((2, 1), DivPrune())
+    both = flops(f"dop:{path}")
+    assert both[:2] == first
+    assert len(both) == 4
+    assert all(deep > shallow for (_, deep), (_, shallow) in zip(both[2:], first, strict=True))
+    policy_of((2, 1), CDPruner(relevance=EmbeddingRelevance(sign=-1)))
+    refused = run(*arguments(llava_folder, task, "--methods", f"dop:{path}"))
+    assert "needs relevance" in refused.stderr
+    wrong = run(*arguments(llava_folder, task, "--methods", f"dop:{path}", "--relevance", "llm"))
+    assert "was calibrated with the reducer CDPruner" in wrong.stderr
+    assert refused.exit_code == wrong.exit_code == 2
+    assert len(flops(f"dop:{path}", "--relevance", "llm", "--relevance-sign", "-1")) == 6
+
+
 def test_ctrl_c_keeps_what_is_known(llava_folder, task, tmp_path, monkeypatch):
     from lmm_integration.evaluate import answering
 
@@ -134,6 +177,8 @@ def test_ctrl_c_keeps_what_is_known(llava_folder, task, tmp_path, monkeypatch):
     ("change", "said"),
     [
         ({"--methods": "divprun"}, "did you mean divprune?"),
+        ({"--methods": "dop:"}, "dop alone takes a file"),
+        ({"--methods": "dop:/nowhere/Policy.json"}, "No such file or directory: /nowhere/Policy.json"),
         ({"--methods": "none,,blind"}, "without empty entries"),
         ({"--keep": "0"}, "number of tokens >= 1 or a ratio in (0, 1]"),
         ({"--keep": "0.5,1.5"}, "got '1.5'"),

@@ -18,7 +18,7 @@ from lmm_integration.evaluate.accuracy_run import answer_all  # noqa: E402
 from lmm_integration.evaluate.accuracy_summary import columns_of, summary_rows  # noqa: E402
 from lmm_integration.evaluate.answers import read_lines  # noqa: E402
 from lmm_integration.evaluate.batches import batches  # noqa: E402
-from lmm_integration.evaluate.bench import Bench, Cell, cells  # noqa: E402
+from lmm_integration.evaluate.bench import Bench, Cell, Setup, cells  # noqa: E402
 from lmm_integration.evaluate.drawn import RandomDraws  # noqa: E402
 from lmm_integration.evaluate.sampling import stratified  # noqa: E402
 from lmm_integration.evaluate.task import Question  # noqa: E402
@@ -26,6 +26,7 @@ from lmm_integration.flops import DecoderShape, kv_bytes, prefill_flops  # noqa:
 from lmm_integration.model_files import load_model  # noqa: E402
 from lmm_integration.pruners import (  # noqa: E402
     DOP,
+    CDPruner,
     ClsAttention,
     DivPrune,
     FastV,
@@ -34,7 +35,6 @@ from lmm_integration.pruners import (  # noqa: E402
     TrimTokenatorLC,
     UniformGrid,
 )
-from lmm_integration.tokens import Merged  # noqa: E402
 
 TOKENS, LONG = 36, 4
 PRUNERS = {
@@ -122,28 +122,9 @@ def test_blind_sees_no_picture(bench, task):
     assert answers(bench, task, [Cell("blind", 0.0)]) == answers(bench, others, [Cell("blind", 0.0)])
 
 
-class Shuffled:
-    """The right tokens in a wrong order: indices mixed up on their way."""
-
-    def select(self, tokens, k):
-        generator = torch.Generator().manual_seed(1)
-        return [torch.randperm(n, generator=generator)[:m] for n, m in zip(tokens.sizes, k, strict=True)]
-
-
-class Lost:
-    """Visual tokens that never arrive."""
-
-    def select(self, tokens, k):
-        nothing = [torch.zeros_like(unit[:m]) for unit, m in zip(tokens.features, k, strict=True)]
-        return [
-            Merged(unit, torch.arange(m), torch.full((n,), -1))
-            for unit, n, m in zip(nothing, tokens.sizes, k, strict=True)
-        ]
-
-
-@pytest.mark.parametrize("planted", [Shuffled(), Lost()])
-def test_planted_errors_show(bench, task, planted):
-    broken = replace(bench, pruners={"planted": planted})
+@pytest.mark.parametrize("error", ["shuffled", "lost"])
+def test_planted_errors_show(bench, task, planted, error):
+    broken = replace(bench, pruners={"planted": getattr(planted, error)})
     row = score(broken, task, Cell("planted", 1.0))
     assert row["accuracy"] < 0.5
     assert row["minus_unpruned"]["high"] < 0  # significantly below the unpruned score
@@ -199,6 +180,40 @@ def test_what_a_method_reads_is_counted(bench, task):
     assert 0 < attention.flops["reading"] < attention.flops["vision"] / 2
     small = resized.flops["reading"] / resized.flops["vision"]
     assert 9 / 36 * 0.9 < small < 0.4  # a picture of a quarter of the tokens, and a class token
+
+
+class ByTheWord:
+    """A text tower whose work grows with the question, one matrix of 8 x 8 a word."""
+
+    sign = 1
+
+    def __call__(self, patches, text):
+        torch.ones(len(text.split()), 8) @ torch.ones(8, 8)
+        return patches.float().sum(-1)
+
+
+def test_what_is_read_is_counted_by_the_picture(bench, task):
+    two = next(q for q in task if q.kind == "two")
+    few = [replace(two, id="one", images=two.images[:1]), two]
+    read = replace(bench, pruners={**PRUNERS, "cdpruner": CDPruner(relevance=ByTheWord())})
+    lines = answer_all(read, few, [Cell("clsattention", 0.25), Cell("cdpruner", 0.25)], batch=1)
+    attention, words = (
+        [line.flops["reading"] for line in lines if line.method == m] for m in ("clsattention", "cdpruner")
+    )
+    assert attention[1] == 2 * attention[0] > 0
+    assert words == [2 * 4 * 8 * 8, 2 * 2 * 4 * 8 * 8]  # four words, asked of each picture
+
+
+def test_a_count_does_not_hang_on_where_a_run_goes_on(bench, task, tmp_path):
+    """The first question of the task is a short one, and what a stopped run asks first is a long one."""
+    read = replace(bench, pruners={"cdpruner": CDPruner(relevance=ByTheWord())})
+    asked, wanted = [q for q in task if q.kind != "two"][:4], [Cell("cdpruner", 0.25)]
+    whole = answer_all(read, asked, wanted, batch=1, out=tmp_path)
+    path = tmp_path / "answers.jsonl"
+    path.write_text(path.read_text().split("\n", 1)[0] + "\n")
+    assert [timeless(line) for line in answer_all(read, asked, wanted, batch=1, out=tmp_path)] == [
+        timeless(line) for line in whole
+    ]
 
 
 class StoppedError(Exception):
@@ -263,6 +278,18 @@ def test_only_what_changed_is_asked_again(bench, task, tmp_path):
     assert len(new) == len(task)
 
 
+def test_relevance_by_the_models_own_words_is_looked_up_nowhere(llava_folder, monkeypatch):
+    def asked(name):
+        raise AssertionError(f"{name} was looked for on the hub")
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", asked)
+    described = {
+        name: Setup("toy", str(llava_folder), ("cdpruner",), name).described["cdpruner"]
+        for name in ("llm", str(llava_folder))
+    }
+    assert described["llm"] != described[str(llava_folder)]
+
+
 def test_a_file_of_something_else_is_refused(bench, task, tmp_path):
     (tmp_path / "answers.jsonl").write_text('{"a": 1}\n')
     with pytest.raises(ValueError, match="line 1 is no answer"):
@@ -292,6 +319,8 @@ def test_bad_requests():
         cells([], [0.5])
     with pytest.raises(ValueError, match="retention ratio must be in"):
         cells(["divprune"], [1.5])
+    with pytest.raises(ValueError, match="one comparison"):
+        cells(["divprune"], [1, 1.0])
     with pytest.raises(ValueError, match="draws must be >= 1"):
         cells(["random"], [0.5], draws=0)
     with pytest.raises(ValueError, match="batch must be"):

@@ -118,6 +118,15 @@ def test_the_summary(lines):
     assert good["f1"] is None
 
 
+def test_one_token_is_no_chance_for_the_unpruned_model():
+    """Its budget is 1.0, all tokens, and equal to 1 as a number."""
+    made = [line("none", 1.0, i, right=True) for i in range(8)]
+    made += [line(method, 1, i, right=i % 2 == 0, tokens=1) for method in ("random", "good") for i in range(8)]
+    unpruned, _, good = summary_rows(columns_of(made))
+    assert unpruned["minus_random"] is None
+    assert good["minus_random"]["difference"] == 0
+
+
 def test_yes_no_kinds_have_an_f1():
     answers = [("yes", "yes"), ("yes", "no"), ("no", "No."), ("red", "red")]
     made = [

@@ -16,34 +16,14 @@ KEEP = 0.11
 pytestmark = pytest.mark.skipif(not tiny.weights("labelled").exists(), reason="the tiny model is not trained yet")
 
 
-class Shuffled:
-    """What another method chose, at places drawn by lot: the right number of tokens, the wrong ones."""
-
-    def select(self, tokens, k):
-        generator = torch.Generator().manual_seed(1)
-        return [torch.randperm(n, generator=generator)[:m] for n, m in zip(tokens.sizes, k, strict=True)]
-
-
-class Lost:
-    """Every place holds the same token: the pictures never arrive."""
-
-    def select(self, tokens, k):
-        from lmm_integration.tokens import Merged
-
-        return [
-            Merged(unit.mean(0, keepdim=True).repeat(m, 1), torch.arange(m), torch.full((n,), -1))
-            for unit, n, m in zip(tokens.features, tokens.sizes, k, strict=True)
-        ]
-
-
 @pytest.fixture(scope="module")
-def columns():
+def columns(planted):
     folder = tiny.folder()
     methods = ("none", "blind", "random", "divprune", "cdpruner")
     bench = Setup("tiny", str(folder), methods, str(folder / "clip"), 1, device="cpu").build()
     right = bench.pruners["cdpruner"]
-    planted = {"wrong sign": replace(right, sign=-1), "shuffled": Shuffled(), "lost": Lost()}
-    bench = replace(bench, pruners={**bench.pruners, **planted})
+    wrong = {"wrong sign": replace(right, sign=-1), "shuffled": planted.shuffled, "lost": planted.lost}
+    bench = replace(bench, pruners={**bench.pruners, **wrong})
     questions = tiny.test_questions(180, kinds=("exist", "color", "shape"))
     wanted = [Cell("none", 1.0), Cell("blind", 0.0), Cell("lost", 1.0), Cell("divprune", 1.0)]
     wanted += [Cell(name, KEEP) for name in ("random", "divprune", "cdpruner", "wrong sign", "shuffled")]

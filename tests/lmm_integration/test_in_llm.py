@@ -133,19 +133,7 @@ def test_a_full_budget_is_the_unpruned_model_bit_for_bit(tiny, family, side, att
 
 @pytest.mark.parametrize("family", ["llava", "llava_next", "llava_qwen2"])
 def test_a_row_of_a_ragged_batch_answers_as_it_does_alone(tiny, family):
-    """Same tokens kept, same logits step by step, beside rows with more images and none."""
-    model = tiny.model(family)
-    inputs = tiny.batch(model, IMAGES)
-    options = GREEDY | {"output_logits": True, "return_dict_in_generate": True}
-    with prune(model, FastV(layer=1, budget="final"), keep=5) as pruning:
-        together = torch.stack(model.generate(**inputs, **options).logits)
-        kept, image = pruning.last_indices, 0
-        for i in range(2):
-            alone = torch.stack(model.generate(**tiny.row(inputs, IMAGES, i), **options).logits)
-            torch.testing.assert_close(alone[:, 0], together[:, i], rtol=1e-3, atol=1e-3)
-            for indices in pruning.last_indices:
-                assert torch.equal(indices, kept[image])
-                image += 1
+    tiny.rows_answer_as_alone(tiny.model(family), IMAGES, FastV(layer=1, budget="final"), keep=5)
 
 
 MODES = {
@@ -657,57 +645,3 @@ def test_the_budget_holds_per_unit_of_the_scope(tiny, scope, expected):
         model(**tiny.batch(model, (1, 2)))
     first, second, third = (kept for _, kept in pruning.stats.tokens)
     assert ([first, second + third] if scope == "sample" else [first, second, third]) == expected
-
-
-def test_t6_m_rope_models_are_pruned_inside_too():
-    """Qwen2.5-VL: places in the picture stay with what is kept, and the cached answer is the uncached one."""
-    torch.manual_seed(0)
-    config = transformers.Qwen2_5_VLConfig(
-        image_token_id=95,
-        video_token_id=96,
-        vision_start_token_id=97,
-        vision_end_token_id=98,
-        text_config={
-            "vocab_size": 100,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "pad_token_id": 0,
-            "initializer_range": 0.3,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]},
-        },
-        vision_config={
-            "depth": 1,
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_heads": 4,
-            "patch_size": 14,
-            "out_hidden_size": 32,
-            "window_size": 112,
-            "fullatt_block_indexes": [0],
-        },
-    )
-    model = transformers.Qwen2_5_VLForConditionalGeneration(config).eval()
-    model.generation_config.eos_token_id = None
-    model.generation_config.suppress_tokens = [95, 96]
-    rows = [[1, 4, 97, *[95] * 12, 98, 5, 6], [0, 0, 0, 1, 97, *[95] * 8, 98, 7, 8]]
-    inputs = {
-        "input_ids": torch.tensor([row + [9] * (18 - len(row)) for row in rows]),
-        "attention_mask": torch.tensor([[1] * 18, [0] * 3 + [1] * 15]),
-        "image_grid_thw": torch.tensor([[1, 6, 8], [1, 4, 8]]),
-        "pixel_values": torch.randn(80, 1176),
-    }
-    inputs["mm_token_type_ids"] = (inputs["input_ids"] == 95).int()
-    plain = model.generate(**inputs, **GREEDY)
-    with prune(model, FastV(layer=1, budget="final"), keep=1.0):
-        assert torch.equal(model.generate(**inputs, **GREEDY), plain)
-    with prune(model, FastV(layer=1, budget="final"), keep=4) as pruning:
-        cached, uncached = (model.generate(**inputs, **GREEDY, use_cache=cache) for cache in (True, False))
-        found = model(**inputs).logits
-    assert torch.equal(cached, uncached)
-    assert pruning.stats.tokens == ((12, 4), (8, 4))
-    model.set_attn_implementation("eager")
-    expected, alive = masked(model, inputs, [12, 8], {1: pruning.last_indices})
-    torch.testing.assert_close(found[alive], expected[alive], rtol=1e-3, atol=1e-3)

@@ -79,10 +79,11 @@ def test_features_that_are_added_between_layers_matter(families, loud):
 
 @pytest.mark.parametrize("images", [(1,), (1, 2, 0)], ids=str)
 @pytest.mark.parametrize("pruner", PRUNERS, ids=lambda pruner: f"{pruner.title} at {pruner.layer}")
-def test_qwen3_decodes_alike_with_and_without_a_cache(families, pruner, images):
+@pytest.mark.parametrize("name", ["qwen", "qwen3"])
+def test_t6_they_decode_alike_with_and_without_a_cache(families, name, pruner, images):
     """All kept is the unpruned model bit for bit; rows of a ragged batch answer as they do alone; beams run."""
-    model = families["qwen3"]
-    inputs, alone = families.batch("qwen3", model, images)
+    model = families[name]
+    inputs, alone = families.batch(name, model, images)
     plain = model.generate(**inputs, **GREEDY)
     with prune(model, pruner, keep=1.0):
         assert torch.equal(model.generate(**inputs, **GREEDY), plain)

@@ -193,7 +193,7 @@ def test_rows_take_turns_and_a_sweep_goes_on_where_it_stopped(llava, workload, t
 
 def test_a_line_that_is_no_run_is_named(tmp_path):
     (tmp_path / RUNS).write_text(json.dumps({"method": "none", "kernel": "sdpa", "keep": None, "batch": 1}) + "\n[]\n")
-    with pytest.raises(ValueError, match=r"line 2 of .* is not a timed request"):
+    with pytest.raises(ValueError, match=r"runs\.jsonl, line 2 is no timed request"):
         read_lines(tmp_path / RUNS)
 
 
@@ -255,6 +255,9 @@ def test_rows_begin_with_the_baseline(llava):
     rows = rows_for(["random", "none", "divprune"], ["eager"], [4, 0.5], lambda name: name)
     assert [row.key for row in rows[:2]] == [("none", "sdpa", None), ("none", "eager", None)]
     assert [row.key for row in rows[2:]] == [(m, "sdpa", k) for m in ("random", "divprune") for k in (4, 0.5)]
+    made = rows_for(["cdpruner"], [], [4, 0.5, 4], lambda name: object())[1:]
+    assert len(made) == 2
+    assert made[0].pruner is made[1].pruner
 
 
 def test_relevance_of_random_weights_fits_the_tower(llava, workload):

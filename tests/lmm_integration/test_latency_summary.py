@@ -141,7 +141,9 @@ def report():
 
 
 def test_the_page_has_everything():
-    page = latency_page(report())
+    page = latency_page(report(), "stages.png")
+    assert "(stages.png)" in page
+    assert "![" not in latency_page(report(), None)
     for said in ("| divprune 4 | 1 | 16 to 4 |", "7 to 11", "photo-like", "i.i.d.", "CDPruner", "other protocols"):
         assert said in page
     assert "unpruned, compile, batch 1: no compiler" in page

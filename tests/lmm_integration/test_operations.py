@@ -121,19 +121,7 @@ def test_mlps_that_nothing_reads_change_no_answer(tiny, reading, last):
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("family", ["llava", "llava_next", "llava_qwen2"])
 def test_a_row_of_a_ragged_batch_answers_as_it_does_alone(tiny, family, reading):
-    """Step by step, beside rows with more pictures and none: batch-mates change nothing."""
-    model = tiny.model(family)
-    inputs = tiny.batch(model, IMAGES)
-    options = GREEDY | {"output_logits": True, "return_dict_in_generate": True}
-    with prune(model, DOP(policy=(2, 1), attn_prune=reading), keep=5) as pruning:
-        together = torch.stack(model.generate(**inputs, **options).logits)
-        kept, image = pruning.last_indices, 0
-        for i in range(2):
-            alone = torch.stack(model.generate(**tiny.row(inputs, IMAGES, i), **options).logits)
-            torch.testing.assert_close(alone[:, 0], together[:, i], rtol=1e-3, atol=1e-3)
-            for indices in pruning.last_indices:
-                assert torch.equal(indices, kept[image])
-                image += 1
+    tiny.rows_answer_as_alone(tiny.model(family), IMAGES, DOP(policy=(2, 1), attn_prune=reading), keep=5)
 
 
 MODES = {

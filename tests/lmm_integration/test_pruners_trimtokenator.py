@@ -173,7 +173,7 @@ def test_in_a_model_with_several_images(tiny, family):
     model = tiny.model(family)
     images = (2, 1)
     inputs = tiny.batch(model, images)
-    short = prune_inputs(model, inputs, TrimTokenatorLC(), keep=9, budget_scope="sample")
+    short = prune_inputs(model, inputs, TrimTokenatorLC(), keep=9)
     left = (short["input_ids"] == tiny.image).sum(1).tolist()
     if family == "llava":
         assert left == [9, 9]

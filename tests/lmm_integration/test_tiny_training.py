@@ -15,13 +15,22 @@ import torch
 
 from lmm_integration.tiny.build import clip_model, llava_model
 from lmm_integration.tiny.pictures import COLOURS, SHAPES, TOKENS
-from lmm_integration.tiny.scenes import draw_scene
+from lmm_integration.tiny.pixels import pixels_of
+from lmm_integration.tiny.queries import KINDS
+from lmm_integration.tiny.scenes import COVERED, draw_scene
 from lmm_integration.tiny.training import recipes
-from lmm_integration.tiny.training.language import Answering, LanguageRecipe, answer_losses
+from lmm_integration.tiny.training.language import (
+    EASY_SHARES,
+    SHARES,
+    Answering,
+    LanguageRecipe,
+    answer_losses,
+    standardise,
+)
 from lmm_integration.tiny.training.loop import is_accuracy, schedule, train
 from lmm_integration.tiny.training.packing import IGNORED, Packer
-from lmm_integration.tiny.training.run import export
-from lmm_integration.tiny.training.tower import NOTHING, TowerLosses, TowerRecipe, labels_of, pixels_of, tower_batch
+from lmm_integration.tiny.training.run import export, train_language
+from lmm_integration.tiny.training.tower import NOTHING, TowerLosses, TowerRecipe, labels_of, tower_batch
 from lmm_integration.tiny.words import processor, tokenizer
 
 ASKED = [("is there a red ring ?", "yes"), ("read the digits", "3 7"), ("what color is the cross ?", "blue")]
@@ -140,6 +149,62 @@ def test_the_first_stage_has_the_losses_of_its_tower(labels):
     assert all(torch.isfinite(found[name]) for name in minimised)
 
 
+def test_the_soft_maximum_over_patches_is_image_level():
+    """It reaches the tower through the patches, knows no label of a patch, and lies above every patch."""
+    torch.manual_seed(0)
+    module = TowerLosses(clip_model(), labels=False)
+    batch = tower_batch(TowerRecipe(labels=False, steps=1, batch=2, texts=8), np.random.default_rng(0), tokenizer())
+    for name in ("patch", "colour", "shape", "digit"):
+        del batch[3][name]
+    found = module(*batch, pooled=True)
+    assert {name for name in found if not is_accuracy(name)} == {"image", "pooled"}
+    found["pooled"].backward()
+    layers = module.clip.vision_model.encoder.layers
+    assert layers[-2].mlp.fc1.weight.grad.any()
+    assert layers[-1].mlp.fc1.weight.grad is None
+
+
+def test_the_projector_starts_from_standardised_states():
+    torch.manual_seed(0)
+    model = llava_model(clip_model())
+    layer = model.model.multi_modal_projector.linear_1
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    standardise(model, pictures=4)
+    rng = np.random.default_rng(0)
+    pixels = pixels_of(np.stack([draw_scene("train", rng).picture for _ in range(4)]))
+    with torch.no_grad():
+        states = Answering(model, False).visual(pixels).flatten(0, 1)
+        expected = (states - states.mean(0)) / states.std(0) @ weight.T + bias
+        torch.testing.assert_close(layer(states), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_easy_start_keeps_what_shows_something_and_asks_nothing_about_places(monkeypatch):
+    from lmm_integration.tiny.training import language
+
+    assert set(EASY_SHARES) == set(KINDS) - {"relation"}
+    assert set(SHARES) == set(KINDS)
+    drawn, packed = [], []
+
+    def draw(split, rng, **options):
+        scene = draw_scene(split, rng, **options)
+        drawn.append(scene)
+        return scene
+
+    monkeypatch.setattr(language, "draw_scene", draw)
+    recipe = LanguageRecipe("robust", steps=2, batch=3, questions=6, several=0.0, easy=1)
+    losses = answer_losses(recipe, lambda pixels, of, batch, kinds: packed.append((batch, kinds)), tokenizer())
+    losses(np.random.default_rng(0), 0)
+    (batch, kinds) = packed[0]
+    assert set(kinds) <= set(EASY_SHARES)
+    for scene, kept in zip(drawn, batch.kept, strict=True):
+        shown = (scene.cover > COVERED).any(0)
+        assert set(np.flatnonzero(shown)) <= set(kept.tolist())
+        assert len(kept) - shown.sum() < 0.2 * (TOKENS - shown.sum())
+    drawn.clear()
+    losses(np.random.default_rng(1), 1)
+    assert min(len(kept) for kept in packed[1][0].kept) >= 0.3 * TOKENS - 1
+
+
 @pytest.mark.parametrize("regime", ["plain", "robust"])
 def test_the_second_stage_reaches_every_weight_but_the_tower(llava, regime):
     recipe = LanguageRecipe(regime, steps=1, batch=2, questions=4)
@@ -182,6 +247,26 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
     torch.testing.assert_close(resumed, whole, rtol=0, atol=0)
     assert json.loads(said[-1])["step"] == 600
     assert json.loads(said[-1])["square"] < json.loads(said[0])["square"]
+
+
+def test_a_part_of_a_run_is_its_beginning(tmp_path, monkeypatch):
+    """A run that starts from a step of another takes the language model it had there, and trains no further."""
+    small = LanguageRecipe("plain", steps=4, batch=1, questions=2)
+    monkeypatch.setitem(recipes.TOWERS, "small", TowerRecipe(labels=False, steps=1, batch=1, texts=2))
+    monkeypatch.setitem(recipes.RUNS, "first", recipes.Run("small", small))
+    monkeypatch.setitem(recipes.RUNS, "second", recipes.Run("small", replace(small, steps=1), "first", after_step=2))
+    quiet = {"say": lambda line: None}
+    part, _ = train_language("first", 0, tmp_path, until=2, **quiet)
+    head = part.lm_head.weight.clone()
+    train_language("second", 0, tmp_path, **quiet)
+    assert torch.load(tmp_path / "first-0-to-2" / "checkpoint.pt", weights_only=True)["step"] == 2
+    assert not (tmp_path / "first-0").exists()
+    whole, _ = train_language("first", 0, tmp_path, **quiet)
+    assert not torch.equal(whole.lm_head.weight, head)
+    lines = [
+        (tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("first-0-to-2", "second-0", "first-0")
+    ]
+    assert [json.loads(log[-1])["step"] for log in lines] == [2, 1, 4]
 
 
 def test_the_rate_rises_and_falls():

@@ -2,11 +2,12 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from mmdp.depth_policy import DepthPolicy, DepthPolicyProblem, interpolated
+from mmdp.depth_policy import DepthPolicyProblem, interpolated
 from solvers.depth_policy import solve_depth_policy
 from solvers.exact.depth_policy import knapsack
 
@@ -140,16 +141,12 @@ def test_curves_are_interpolated_and_clipped():
         interpolated({7: 1.0}, 4)
 
 
-def test_policies_come_back_from_their_file(tmp_path):
+@pytest.mark.parametrize("bad", [-1, 1.5, True, "2"])
+@pytest.mark.parametrize("name", ["attention_depth", "mlp_depth", "tokens"])
+def test_a_policy_is_made_of_whole_numbers(name, bad):
     policy = solve_depth_policy(random_problem(2)[0])
-    policy.save(tmp_path / "policy.json")
-    assert DepthPolicy.load(tmp_path / "policy.json") == policy
-    (tmp_path / "other.json").write_text('{"tokens": 3}')
-    with pytest.raises(ValueError, match="not a depth policy"):
-        DepthPolicy.load(tmp_path / "other.json")
-    (tmp_path / "list.json").write_text("[1]")
-    with pytest.raises(ValueError, match="not a depth policy"):
-        DepthPolicy.load(tmp_path / "list.json")
+    with pytest.raises(ValueError, match=f"{name} must be a whole number >= 0, got {bad!r}"):
+        replace(policy, **{name: bad})
 
 
 def test_what_does_not_fit_is_refused():

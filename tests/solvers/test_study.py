@@ -16,10 +16,11 @@ from mmdp import Status, upper_bounds
 from mmdp.instances import gaussian
 from solvers import study
 from solvers.answer import Answer
-from solvers.catalog import CATALOG, MAX_MIN, Solver
+from solvers.catalog import CATALOG, MAX_MIN
 from solvers.records import UPPER_BOUNDS, Record
 from solvers.rounding import rounded_instance
 from solvers.solve import solve
+from solvers.solver import Solver
 from solvers.study import run_study
 
 TOKENS = ["gaussian/12x4/0", "gaussian/12x4/1"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmdp.instances import Instance, gaussian
-from solvers.catalog import MAX_MIN, Solver
+from solvers.catalog import MAX_MIN
+from solvers.solver import Solver
 from solvers.study import run_study
 from solvers.study_plan import digest_of, objectives_of, plan_study
 

@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 
 from lmm_integration.tiny import several
 from lmm_integration.tiny.pictures import TOKENS
-from lmm_integration.tiny.queries import KINDS, ask
+from lmm_integration.tiny.pixels import pixels_of
+from lmm_integration.tiny.queries import ask
 from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
-from lmm_integration.tiny.training.packing import IGNORED, Packer
-from lmm_integration.tiny.training.tower import pixels_of
+from lmm_integration.tiny.training.packing import IGNORED, Packed, Packer
 
 Regime = Literal["plain", "robust"]
 SHARES = {"exist": 0.22, "count": 0.25, "color": 0.17, "shape": 0.17, "digits": 0.14, "relation": 0.05}
@@ -66,7 +66,7 @@ class Answering(nn.Module):
         with torch.set_grad_enabled(self.tune_tower and torch.is_grad_enabled()):
             return self.llava.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-2][:, 1:]
 
-    def forward(self, pixels: Tensor, of: list[int], batch: Any, kinds: list[str]) -> dict[str, Tensor]:
+    def forward(self, pixels: Tensor, of: list[int], batch: Packed, kinds: list[str]) -> dict[str, Tensor]:
         """Loss and accuracies by name; `of` says how many pictures each sample has."""
         model = self.llava.model
         projected = model.multi_modal_projector(self.visual(pixels))
@@ -74,7 +74,7 @@ class Answering(nn.Module):
         rows = []
         for row, pictures, kept in zip(embedded, projected.split(of), batch.kept, strict=True):
             tokens = pictures.flatten(0, 1)[kept]
-            rows.append(torch.cat([row[:3], tokens, row[3 + len(kept) :]]))
+            rows.append(torch.cat([row[: batch.first], tokens, row[batch.first + len(kept) :]]))
         states = model.language_model(
             inputs_embeds=torch.stack(rows),
             attention_mask=torch.zeros(batch.visible.shape).masked_fill(~batch.visible, torch.finfo(torch.float32).min),
@@ -121,9 +121,10 @@ def answer_losses(
         share = rng.uniform(0.3, 1.0) if dropped else 1.0
         if max(of) > 1 and recipe.regime == "robust":
             share = min(share, 2.0 / max(of))
-        kept = [_some(TOKENS * m, max(1, round(share * TOKENS * m)), rng) for m in of]
         if easy:
             kept = [_mostly_things(pictures[0], rng) for pictures in scenes]
+        else:
+            kept = [_some(TOKENS * m, max(1, round(share * TOKENS * m)), rng) for m in of]
         close = [bool(recipe.regime == "plain" or rng.random() < 0.5) for _ in of]
         starts = [_starts(m, spread=not c, rng=rng) for m, c in zip(of, close, strict=True)]
         batch = packer.pack(asked, kept, starts, close)
@@ -194,6 +195,3 @@ def _starts(images: int, *, spread: bool, rng: np.random.Generator) -> np.ndarra
     if spread and images > 1:
         places = np.sort(rng.permutation(PICTURES)[:images])
     return places * TOKENS
-
-
-assert set(SHARES) == set(KINDS)

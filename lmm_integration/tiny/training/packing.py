@@ -26,6 +26,7 @@ class Packed:
     targets : (B, L), the next token where it is to be learnt, else -100.
     question : (B, L), which question (of all in the batch) a target belongs to.
     kept : per sample (kept,), which of its visual tokens are in the sequence.
+    first : the column of the first visual token, the same in every row.
     """
 
     ids: Tensor
@@ -34,6 +35,7 @@ class Packed:
     targets: Tensor
     question: Tensor
     kept: list[Tensor]
+    first: int
 
 
 class Packer:
@@ -105,4 +107,5 @@ class Packer:
             targets=padded(3, IGNORED),
             question=padded(4, -1),
             kept=[torch.from_numpy(tokens) for tokens in kept],
+            first=len(self.before),
         )

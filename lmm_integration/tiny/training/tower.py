@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
 from lmm_integration.tiny.pictures import COLOURS, SHAPES, TOKENS
+from lmm_integration.tiny.pixels import pixels_of
 from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
 from lmm_integration.tiny.texts import Concept, random_text, shows
-from lmm_integration.tiny.words import DEVIATION, MEAN
 
 Tower = Literal["labelled", "control"]
 UNSURE = 0.03  # a patch covered by less than COVERED but more than this has no label
@@ -118,11 +118,6 @@ def _auc(logits: Tensor, truth: Tensor) -> Tensor:
         above = (logits[:, :, None] > logits[:, None, :]).float()
         pairs = truth[:, :, None] * (1 - truth[:, None, :])
         return (above * pairs).sum() / pairs.sum().clamp_min(1)
-
-
-def pixels_of(pictures: np.ndarray) -> Tensor:
-    """(B, 128, 128, 3) uint8 to the pixels of the processor."""
-    return torch.from_numpy((pictures.astype(np.float32) / 255 - MEAN) / DEVIATION).permute(0, 3, 1, 2).contiguous()
 
 
 def tower_batch(
