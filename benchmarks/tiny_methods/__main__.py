@@ -14,9 +14,9 @@ from typing import Any
 
 from benchmarks.tiny_methods.design import DRAWS, PARTS, Part, pruners_of
 from benchmarks.tiny_methods.page import RESULTS, write_pages
-from lmm_integration.evaluate.accuracy_report import report
-from lmm_integration.evaluate.accuracy_run import answer_all
-from lmm_integration.evaluate.bench import Bench, Setup, cells
+from lmm_integration.evaluate.accuracy.bench import Bench, Setup, cells
+from lmm_integration.evaluate.accuracy.report import report
+from lmm_integration.evaluate.accuracy.run import answer_all
 from solvers.environment import environment
 from solvers.records import to_json
 

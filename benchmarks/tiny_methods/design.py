@@ -42,7 +42,7 @@ PARTS = {
 def pruners_of(part: str, folder: str) -> Mapping[str, Any]:
     """The methods of a part by label; the relevance tower is that of the model in `folder`."""
     from lmm_integration import pruners as p
-    from lmm_integration.evaluate.drawn import RandomDraws
+    from lmm_integration.evaluate.accuracy.drawn import RandomDraws
     from lmm_integration.relevance import ClipRelevance
     from lmm_integration.tiny.oracle import ObjectCoverage
 

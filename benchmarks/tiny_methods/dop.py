@@ -33,8 +33,8 @@ from benchmarks.tiny_methods.dop_choices import (
 from benchmarks.tiny_methods.dop_measure import Arm, Asker
 from benchmarks.tiny_methods.dop_page import RESULT, write_page
 from lmm_integration.calibration import Calibration
-from lmm_integration.evaluate.clustered import clustered_mean, paired_difference
-from lmm_integration.evaluate.task import Question, normalised
+from lmm_integration.evaluate.accuracy.clustered import clustered_mean, paired_difference
+from lmm_integration.evaluate.accuracy.task import Question, normalised
 from solvers.environment import environment
 from solvers.records import to_json
 
@@ -67,7 +67,7 @@ class Study:
     def __init__(self, folder: Path) -> None:
         import torch
 
-        from lmm_integration.evaluate.bench import Setup
+        from lmm_integration.evaluate.accuracy.bench import Setup
         from lmm_integration.flops import DecoderShape
         from lmm_integration.model_files import load_model
         from lmm_integration.tiny import calibration_questions, test_questions

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from benchmarks.tiny_methods.dop_measure import Arm, Said
 from lmm_integration.calibration import Calibration
-from lmm_integration.evaluate.selector_flops import Choosing, selector_flops
-from lmm_integration.evaluate.task import Question
+from lmm_integration.evaluate.accuracy.selector_flops import Choosing, selector_flops
+from lmm_integration.evaluate.accuracy.task import Question
 from lmm_integration.flops import DecoderShape
 from lmm_integration.pruners import DivPrune
 from solvers.depth_policy import solve_depth_policy

@@ -15,11 +15,11 @@ from lmm_integration.adapters import adapter_for
 from lmm_integration.calibration.divergence import divergence
 from lmm_integration.context import prune
 from lmm_integration.decoder.masked_operations import masked_operations
-from lmm_integration.evaluate.answers import keys_for
-from lmm_integration.evaluate.batches import Batch, batches, pictures_of, with_pictures
-from lmm_integration.evaluate.bench import Cell
-from lmm_integration.evaluate.shared_vision import SharedVision
-from lmm_integration.evaluate.task import Question
+from lmm_integration.evaluate.accuracy.answers import keys_for
+from lmm_integration.evaluate.accuracy.batches import Batch, batches, pictures_of, with_pictures
+from lmm_integration.evaluate.accuracy.bench import Cell
+from lmm_integration.evaluate.accuracy.shared_vision import SharedVision
+from lmm_integration.evaluate.accuracy.task import Question
 from lmm_integration.flops import DecoderShape
 from lmm_integration.json_lines import drop_torn_line, read_json_lines
 from lmm_integration.pre_llm import prune_inputs

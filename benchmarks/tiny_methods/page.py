@@ -17,7 +17,7 @@ Summary = Mapping[str, Any]
 
 def write_pages() -> None:
     """Write docs/_tables/tiny_*.md and docs/_static/tiny_*.png for what was measured."""
-    from lmm_integration.evaluate.accuracy_figure import draw_accuracy
+    from lmm_integration.evaluate.accuracy.figure import draw_accuracy
 
     TABLES.mkdir(parents=True, exist_ok=True)
     for part in PARTS.values():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from lmm_integration.evaluate.task import Question
+    from lmm_integration.evaluate.accuracy.task import Question
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,6 @@ class Sample:
 
 def samples_of(model: Any, processor: Any, questions: Iterable[Question]) -> list[Sample]:
     """One sample for each question, in the model's own template."""
-    from lmm_integration.evaluate.batches import with_pictures
+    from lmm_integration.evaluate.accuracy.batches import with_pictures
 
     return [Sample(q.id, dict(with_pictures(processor, model, (q,))), q.question) for q in questions]

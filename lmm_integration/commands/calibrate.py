@@ -11,7 +11,7 @@ import typer
 from lmm_integration.commands.arguments import Json, Seed, names, print_json, whole
 
 if TYPE_CHECKING:
-    from lmm_integration.evaluate.task import Question
+    from lmm_integration.evaluate.accuracy.task import Question
 
 TINY = "tiny"
 
@@ -131,13 +131,13 @@ def _questions(
         raise ValueError("--task or --images, not both")
     if images is not None:
         from lmm_integration.capture import pictures_in
-        from lmm_integration.evaluate.task import Question
+        from lmm_integration.evaluate.accuracy.task import Question
 
         files = pictures_in([Path(name) for name in names(images, "--images")])[:limit]
         return [Question(str(file), (file,), question, "unknown") for file in files]
     if task is not None:
-        from lmm_integration.evaluate.sampling import stratified
-        from lmm_integration.evaluate.task import read_task
+        from lmm_integration.evaluate.accuracy.sampling import stratified
+        from lmm_integration.evaluate.accuracy.task import read_task
 
         return stratified(read_task(task), limit, seed)
     if model.split(":")[0] == TINY:

@@ -12,9 +12,9 @@ import typer
 from lmm_integration.commands.arguments import JOBS, Json, Seed, method_labels, names, print_json, whole
 
 if TYPE_CHECKING:
-    from lmm_integration.evaluate.answers import Line
-    from lmm_integration.evaluate.bench import Setup
-    from lmm_integration.evaluate.task import Question
+    from lmm_integration.evaluate.accuracy.answers import Line
+    from lmm_integration.evaluate.accuracy.bench import Setup
+    from lmm_integration.evaluate.accuracy.task import Question
 
 TINY = "tiny"
 WIDTH = 180
@@ -70,9 +70,9 @@ def evaluate(
         raise ValueError(f"--relevance-sign must be +1 or -1, got {sign!r}")
     if task is None and model.split(":")[0] != TINY:
         raise ValueError("--task is needed: only the tiny model brings its own questions")
-    from lmm_integration.evaluate.accuracy_report import report, write_report
-    from lmm_integration.evaluate.accuracy_run import answer_all
-    from lmm_integration.evaluate.bench import cells
+    from lmm_integration.evaluate.accuracy.bench import cells
+    from lmm_integration.evaluate.accuracy.report import report, write_report
+    from lmm_integration.evaluate.accuracy.run import answer_all
 
     table = cells(labels, budgets, draws)
     setup = _setup(model, tuple(labels), relevance, sign, seed, dtype, device)
@@ -120,7 +120,7 @@ def _setup(
     device: str | None,
 ) -> Setup:
     """What to load; method names and the relevance they need are checked before anything is."""
-    from lmm_integration.evaluate.bench import BLIND, NONE, RANDOM, Setup
+    from lmm_integration.evaluate.accuracy.bench import BLIND, NONE, RANDOM, Setup
     from lmm_integration.pruners.named import check_method
 
     source, side = model, None if sign is None else int(sign)
@@ -142,8 +142,8 @@ def _questions(task: Path | None, limit: int, seed: int) -> list[Question]:
         from lmm_integration import tiny
 
         return tiny.test_questions(limit, seed=seed)
-    from lmm_integration.evaluate.sampling import stratified
-    from lmm_integration.evaluate.task import read_task
+    from lmm_integration.evaluate.accuracy.sampling import stratified
+    from lmm_integration.evaluate.accuracy.task import read_task
 
     return stratified(read_task(task), limit, seed)
 
@@ -181,7 +181,7 @@ def _answers(run: Any, total: int, out: Path | None) -> list[Line]:
 def _print(found: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from lmm_integration.evaluate.accuracy_table import sections
+    from lmm_integration.evaluate.accuracy.table import sections
     from lmm_integration.evaluate.gap_table import rich_table
 
     console = Console()

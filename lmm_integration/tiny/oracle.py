@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from lmm_integration.evaluate.task import Question
+from lmm_integration.evaluate.accuracy.task import Question
 from lmm_integration.tokens import Choice, VisualTokens
 from lmm_integration.units import BudgetScope
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lmm_integration.evaluate.task import Question
+from lmm_integration.evaluate.accuracy.task import Question
 from lmm_integration.tiny.pictures import COLOURS, SHAPES
 from lmm_integration.tiny.queries import KINDS as OF_ONE
 from lmm_integration.tiny.queries import LARGEST_COUNT, ask

@@ -28,7 +28,7 @@ from benchmarks.tiny_methods.dop_measure import Arm, Asker, Said  # noqa: E402
 from lmm_integration import tiny  # noqa: E402
 from lmm_integration.calibration import Meter, Point  # noqa: E402
 from lmm_integration.calibration.samples import samples_of  # noqa: E402
-from lmm_integration.evaluate.batches import with_pictures  # noqa: E402
+from lmm_integration.evaluate.accuracy.batches import with_pictures  # noqa: E402
 from lmm_integration.flops import DecoderShape  # noqa: E402
 from lmm_integration.tiny.build import clip_model, llava_model  # noqa: E402
 from lmm_integration.tiny.words import processor  # noqa: E402

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.tiny_methods.design import PARTS, RETENTION
 from benchmarks.tiny_methods.page import kind_table, retention_table
-from lmm_integration.evaluate.task import Question
+from lmm_integration.evaluate.accuracy.task import Question
 from lmm_integration.tiny.oracle import ObjectCoverage
 from lmm_integration.tokens import VisualTokens
 

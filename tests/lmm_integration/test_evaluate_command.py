@@ -16,8 +16,8 @@ from transformers import AutoConfig
 from lmm_integration.calibration import Calibration, save_policy
 from lmm_integration.calibration.meter import described
 from lmm_integration.cli import app
-from lmm_integration.evaluate.answers import read_lines
-from lmm_integration.evaluate.task import Question, write_task
+from lmm_integration.evaluate.accuracy.answers import read_lines
+from lmm_integration.evaluate.accuracy.task import Question, write_task
 from lmm_integration.flops import DecoderShape
 from lmm_integration.pruners import CDPruner, DivPrune
 from lmm_integration.relevance import EmbeddingRelevance
@@ -157,7 +157,7 @@ def test_depth_policies_by_file(llava_folder, task, tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_known(llava_folder, task, tmp_path, monkeypatch):
-    from lmm_integration.evaluate import answering
+    from lmm_integration.evaluate.accuracy import answering
 
     whole = answering.BatchRun.answer
 

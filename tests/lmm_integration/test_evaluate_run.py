@@ -14,14 +14,14 @@ pytest.importorskip("transformers")
 from PIL import Image  # noqa: E402
 
 from lmm_integration.ask import prompt_for  # noqa: E402
-from lmm_integration.evaluate.accuracy_run import answer_all  # noqa: E402
-from lmm_integration.evaluate.accuracy_summary import columns_of, summary_rows  # noqa: E402
-from lmm_integration.evaluate.answers import read_lines  # noqa: E402
-from lmm_integration.evaluate.batches import batches  # noqa: E402
-from lmm_integration.evaluate.bench import Bench, Cell, Setup, cells  # noqa: E402
-from lmm_integration.evaluate.drawn import RandomDraws  # noqa: E402
-from lmm_integration.evaluate.sampling import stratified  # noqa: E402
-from lmm_integration.evaluate.task import Question  # noqa: E402
+from lmm_integration.evaluate.accuracy.answers import read_lines  # noqa: E402
+from lmm_integration.evaluate.accuracy.batches import batches  # noqa: E402
+from lmm_integration.evaluate.accuracy.bench import Bench, Cell, Setup, cells  # noqa: E402
+from lmm_integration.evaluate.accuracy.drawn import RandomDraws  # noqa: E402
+from lmm_integration.evaluate.accuracy.run import answer_all  # noqa: E402
+from lmm_integration.evaluate.accuracy.sampling import stratified  # noqa: E402
+from lmm_integration.evaluate.accuracy.summary import columns_of, summary_rows  # noqa: E402
+from lmm_integration.evaluate.accuracy.task import Question  # noqa: E402
 from lmm_integration.flops import DecoderShape, kv_bytes, prefill_flops  # noqa: E402
 from lmm_integration.model_files import load_model  # noqa: E402
 from lmm_integration.pruners import (  # noqa: E402

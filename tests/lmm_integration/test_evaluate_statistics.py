@@ -6,10 +6,10 @@ from scipy.stats import t
 
 pytest.importorskip("torch")
 
-from lmm_integration.evaluate.accuracy_summary import columns_of, summary_rows
-from lmm_integration.evaluate.answers import Line
-from lmm_integration.evaluate.clustered import clustered_mean, f1_score, paired_difference
-from lmm_integration.evaluate.panels import panels
+from lmm_integration.evaluate.accuracy.answers import Line
+from lmm_integration.evaluate.accuracy.clustered import clustered_mean, f1_score, paired_difference
+from lmm_integration.evaluate.accuracy.panels import panels
+from lmm_integration.evaluate.accuracy.summary import columns_of, summary_rows
 
 
 def line(method, keep, number, *, right, draw=0, answer=None, kind="all", expected="red", cost=None, tokens=None):

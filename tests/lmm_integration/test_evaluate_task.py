@@ -8,7 +8,7 @@ import pytest
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("torch")
 
-from lmm_integration.evaluate.task import Question, check_ids, normalised, read_task, write_task  # noqa: E402
+from lmm_integration.evaluate.accuracy.task import Question, check_ids, normalised, read_task, write_task  # noqa: E402
 
 
 def picture(seed):

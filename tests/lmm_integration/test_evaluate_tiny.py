@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from lmm_integration import tiny  # noqa: E402
-from lmm_integration.evaluate.accuracy_run import answer_all  # noqa: E402
-from lmm_integration.evaluate.accuracy_summary import columns_of  # noqa: E402
-from lmm_integration.evaluate.bench import Cell, Setup  # noqa: E402
+from lmm_integration.evaluate.accuracy.bench import Cell, Setup  # noqa: E402
+from lmm_integration.evaluate.accuracy.run import answer_all  # noqa: E402
+from lmm_integration.evaluate.accuracy.summary import columns_of  # noqa: E402
 
 KEEP = 0.11
 pytestmark = pytest.mark.skipif(not tiny.weights("labelled").exists(), reason="the tiny model is not trained yet")

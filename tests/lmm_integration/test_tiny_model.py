@@ -8,8 +8,8 @@ pytest.importorskip("skimage")
 pytest.importorskip("sklearn")
 
 from lmm_integration import tiny
-from lmm_integration.evaluate.accuracy_run import answer_all
-from lmm_integration.evaluate.bench import Cell, Setup
+from lmm_integration.evaluate.accuracy.bench import Cell, Setup
+from lmm_integration.evaluate.accuracy.run import answer_all
 from lmm_integration.relevance import ClipRelevance
 from lmm_integration.tiny.relevance import calibrated_sign, relevance_auc
 

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from lmm_integration.evaluate.accuracy_summary import columns_of, summary_rows
-from lmm_integration.evaluate.accuracy_table import html_page, markdown_page, sections
-from lmm_integration.evaluate.answers import Line
-from lmm_integration.evaluate.panels import panels
+from lmm_integration.evaluate.accuracy.answers import Line
+from lmm_integration.evaluate.accuracy.panels import panels
+from lmm_integration.evaluate.accuracy.summary import columns_of, summary_rows
+from lmm_integration.evaluate.accuracy.table import html_page, markdown_page, sections
 from solvers.records import to_json
 
 SUMMARY, MARKDOWN, HTML, CURVES = "summary.json", "table.md", "table.html", "curves.png"
@@ -34,7 +34,7 @@ def write_report(found: dict[str, Any], out: Path) -> list[str]:
     if find_spec("matplotlib") is None or find_spec("jinja2") is None:
         print(f"mmdp: {HTML} and {CURVES} need matplotlib and jinja2: pip install 'mmdp[report]'", file=sys.stderr)
     else:
-        from lmm_integration.evaluate.accuracy_figure import draw_accuracy
+        from lmm_integration.evaluate.accuracy.figure import draw_accuracy
 
         picture = CURVES
         draw_accuracy(found["summary"], title).savefig(out / CURVES)

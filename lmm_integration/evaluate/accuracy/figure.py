@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lmm_integration.evaluate.accuracy_table import SCALES, UNITS
-from lmm_integration.evaluate.bench import BLIND, NONE
+from lmm_integration.evaluate.accuracy.bench import BLIND, NONE
+from lmm_integration.evaluate.accuracy.panels import MEASURES, cost
+from lmm_integration.evaluate.accuracy.table import SCALES, UNITS
 from lmm_integration.evaluate.gap_figure import COLOURS, MARKERS, NEUTRAL
-from lmm_integration.evaluate.panels import MEASURES, cost
 
 Row = Mapping[str, Any]
 MARGIN = 5.0

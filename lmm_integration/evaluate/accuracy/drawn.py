@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lmm_integration.evaluate.task import Question
+from lmm_integration.evaluate.accuracy.task import Question
 from lmm_integration.tokens import Choice, VisualTokens
 
 

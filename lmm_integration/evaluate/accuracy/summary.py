@@ -8,10 +8,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lmm_integration.evaluate.answers import Line
-from lmm_integration.evaluate.bench import BLIND, NONE, RANDOM
-from lmm_integration.evaluate.clustered import Estimate, clustered_mean, f1_score, paired_difference
-from lmm_integration.evaluate.task import normalised
+from lmm_integration.evaluate.accuracy.answers import Line
+from lmm_integration.evaluate.accuracy.bench import BLIND, NONE, RANDOM
+from lmm_integration.evaluate.accuracy.clustered import Estimate, clustered_mean, f1_score, paired_difference
+from lmm_integration.evaluate.accuracy.task import normalised
 
 BOOLEAN = {"yes", "no"}
 PARTS = ("decoder", "reading", "selector")  # the vision tower is the same for all, and told apart

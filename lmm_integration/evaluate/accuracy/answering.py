@@ -13,12 +13,12 @@ import torch
 from lmm_integration.adapters import adapter_for
 from lmm_integration.budget import spent
 from lmm_integration.context import prune
-from lmm_integration.evaluate.answers import Line
-from lmm_integration.evaluate.batches import Batch, Sample, pictures_of, with_pictures, without_pictures
-from lmm_integration.evaluate.bench import BLIND, NONE, Cell
-from lmm_integration.evaluate.shared_vision import SharedVision, wait
-from lmm_integration.evaluate.task import Question, normalised
-from lmm_integration.evaluate.work import Stages, Work, reducer_of
+from lmm_integration.evaluate.accuracy.answers import Line
+from lmm_integration.evaluate.accuracy.batches import Batch, Sample, pictures_of, with_pictures, without_pictures
+from lmm_integration.evaluate.accuracy.bench import BLIND, NONE, Cell
+from lmm_integration.evaluate.accuracy.shared_vision import SharedVision, wait
+from lmm_integration.evaluate.accuracy.task import Question, normalised
+from lmm_integration.evaluate.accuracy.work import Stages, Work, reducer_of
 from lmm_integration.handover import for_generate, hand_over
 from lmm_integration.layer_tokens import inner_layers
 

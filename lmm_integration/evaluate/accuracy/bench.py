@@ -103,7 +103,7 @@ class Setup:
         """Load the model, and the relevance tower where a method reads it."""
         import torch
 
-        from lmm_integration.evaluate.drawn import RandomDraws
+        from lmm_integration.evaluate.accuracy.drawn import RandomDraws
         from lmm_integration.model_files import load_model
 
         on_cpu = self.device == "cpu" or (self.device is None and not torch.cuda.is_available())

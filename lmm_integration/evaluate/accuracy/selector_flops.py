@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmm_integration.budget import tokens_to_keep
-from lmm_integration.evaluate.drawn import RandomDraws
+from lmm_integration.evaluate.accuracy.drawn import RandomDraws
 from lmm_integration.pruners.average_pool import AveragePool
 from lmm_integration.pruners.cdpruner import CDPruner
 from lmm_integration.pruners.cls_attention import ClsAttention

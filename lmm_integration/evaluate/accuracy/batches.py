@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmm_integration.ask import prompt_for, to_model
-from lmm_integration.evaluate.task import Question, picture_key
+from lmm_integration.evaluate.accuracy.task import Question, picture_key
 from lmm_integration.model_files import open_picture
 
 Batch = tuple[Question, ...]

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from lmm_integration.evaluate.task import Question
+from lmm_integration.evaluate.accuracy.task import Question
 
 
 def stratified(questions: Sequence[Question], limit: int, seed: int = 0) -> list[Question]:

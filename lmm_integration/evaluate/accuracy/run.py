@@ -10,15 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lmm_integration.evaluate.answers import FILE, Line, keys_for, read_lines, text_of
-from lmm_integration.evaluate.batches import Batch, Sample, batches
-from lmm_integration.evaluate.bench import Cell
-from lmm_integration.evaluate.task import Question, check_ids
+from lmm_integration.evaluate.accuracy.answers import FILE, Line, keys_for, read_lines, text_of
+from lmm_integration.evaluate.accuracy.batches import Batch, Sample, batches
+from lmm_integration.evaluate.accuracy.bench import Cell
+from lmm_integration.evaluate.accuracy.task import Question, check_ids
 from lmm_integration.json_lines import drop_torn_line
 from solvers.workers import workers_deaf_to_ctrl_c
 
 if TYPE_CHECKING:
-    from lmm_integration.evaluate.work import Work
+    from lmm_integration.evaluate.accuracy.work import Work
 
 BATCH, NEW_TOKENS = 32, 16
 OnLines = Callable[[list[Line], int, int], None]
@@ -128,7 +128,7 @@ def _results(setup: Any, plan: list[Piece], max_new_tokens: int, jobs: int) -> I
 
 
 def _answered(work: Any, piece: Piece, max_new_tokens: int) -> Iterator[list[Line]]:
-    from lmm_integration.evaluate.answering import BatchRun
+    from lmm_integration.evaluate.accuracy.answering import BatchRun
 
     run = BatchRun(work, piece.batch, piece.sample, max_new_tokens)
     for cell in piece.cells:
@@ -143,7 +143,7 @@ def _in_a_process(setup: Any, threads: int, piece: Piece, max_new_tokens: int) -
 
 
 def _work(setup: Any) -> Work:
-    from lmm_integration.evaluate.work import Work
+    from lmm_integration.evaluate.accuracy.work import Work
 
     return Work(setup.build())
 

@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lmm_integration.adapters import adapter_for
 from lmm_integration.budget import layer_counts
-from lmm_integration.evaluate.batches import Sample, with_pictures
-from lmm_integration.evaluate.bench import Bench
-from lmm_integration.evaluate.selector_flops import Choosing, selector_flops
+from lmm_integration.evaluate.accuracy.batches import Sample, with_pictures
+from lmm_integration.evaluate.accuracy.bench import Bench
+from lmm_integration.evaluate.accuracy.selector_flops import Choosing, selector_flops
 from lmm_integration.flops import DecoderShape, kv_bytes, prefill_flops
 from lmm_integration.operation_flops import depth_costs
 from lmm_integration.operation_pruner import checked_depths, prunes_operations, reducer_of

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lmm_integration.evaluate.bench import Cell
-from lmm_integration.evaluate.task import Question, picture_key
+from lmm_integration.evaluate.accuracy.bench import Cell
+from lmm_integration.evaluate.accuracy.task import Question, picture_key
 from lmm_integration.json_lines import read_json_lines
 
 FILE = "answers.jsonl"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lmm_integration.evaluate.accuracy.panels import MEASURES, TOLERANCE
 from lmm_integration.evaluate.gap_table import Rows, markdown_table
-from lmm_integration.evaluate.panels import MEASURES, TOLERANCE
 
 COLUMNS = (
     *("method", "keep", "tokens", "accuracy", "± s.e.", "% of unpruned", "minus unpruned", "minus random"),

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from lmm_integration.evaluate.accuracy_summary import Column, Place
-from lmm_integration.evaluate.bench import BLIND, NONE, RANDOM
+from lmm_integration.evaluate.accuracy.bench import BLIND, NONE, RANDOM
+from lmm_integration.evaluate.accuracy.summary import Column, Place
 
 TOLERANCE = 0.05
 MEASURES = {
