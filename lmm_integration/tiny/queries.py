@@ -11,7 +11,9 @@ from lmm_integration.tiny.pictures import COLOURS, SHAPES
 from lmm_integration.tiny.scenes import Thing
 
 KINDS = ("exist", "count", "color", "shape", "relation", "digits")
+STEPS = ("row", "column")  # stepping stones towards relations, asked in training only
 LARGEST_COUNT = 4
+BAND = 16  # pixels: a row or a column of eight
 APART = 12  # pixels: the least distance along the axis of a relation
 PLURAL = {shape: shape + ("es" if shape.endswith("s") else "s") for shape in SHAPES}
 NEGATIVES = 0.7  # the share of "no" whose object shares its colour or shape with one in the scene
@@ -25,7 +27,7 @@ class Query:
 
     Attributes
     ----------
-    kind : of `KINDS`.
+    kind : of `KINDS` or `STEPS`.
     name : the colour, the shape, or both, of what is asked for; (None, None) for digits.
     other : of a relation, the second thing.
     axis : of a relation, "x" (left of) or "y" (above).
@@ -48,10 +50,12 @@ class Query:
             return f"what color is the {shape} ?"
         if self.kind == "shape":
             return f"what shape is the {colour} object ?"
+        if self.kind == "relation":
+            where = "left of" if self.axis == "x" else "above"
+            return f"is the {colour} {shape} {where} the {self.other[0]} {self.other[1]} ?"
         if self.kind == "digits":
             return "read the digits"
-        where = "left of" if self.axis == "x" else "above"
-        return f"is the {colour} {shape} {where} the {self.other[0]} {self.other[1]} ?"
+        return f"{self.kind} of the {colour} {shape} ?"
 
     def answer(self, things: Sequence[Thing]) -> str | None:
         """What is right for these things; None where the question has no answer, as for "the ring" among two."""
@@ -70,6 +74,8 @@ class Query:
         (thing,) = found
         if self.kind in ("color", "shape"):
             return thing.colour if self.kind == "color" else thing.shape
+        if self.kind in STEPS:
+            return str(int((thing.y if self.kind == "row" else thing.x) // BAND))
         others = matching(things, self.other)
         if len(others) != 1:
             return None
@@ -107,11 +113,13 @@ def ask(
         candidates = [Query(kind, (None, s)) for s in SHAPES]
     elif kind == "shape":
         candidates = [Query(kind, (c, None)) for c in COLOURS]
+    elif kind in STEPS:
+        candidates = [Query(kind, name) for name in dict.fromkeys(named)]
     elif kind == "relation":
         names = list(dict.fromkeys(named))
         candidates = [Query(kind, a, b, axis) for a in names for b in names if a != b for axis in "xy"]
     else:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(KINDS + STEPS)}, got {kind!r}")
     by_answer: dict[str, list[Query]] = {}
     for query in candidates:
         if (right := query.answer(things)) is not None and answer in (None, right):

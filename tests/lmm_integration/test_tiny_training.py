@@ -16,12 +16,10 @@ import torch
 from lmm_integration.tiny.build import clip_model, llava_model
 from lmm_integration.tiny.pictures import COLOURS, SHAPES, TOKENS
 from lmm_integration.tiny.pixels import pixels_of
-from lmm_integration.tiny.queries import KINDS
+from lmm_integration.tiny.queries import KINDS, STEPS
 from lmm_integration.tiny.scenes import COVERED, draw_scene
 from lmm_integration.tiny.training import recipes
 from lmm_integration.tiny.training.language import (
-    EASY_SHARES,
-    SHARES,
     Answering,
     LanguageRecipe,
     answer_losses,
@@ -29,6 +27,7 @@ from lmm_integration.tiny.training.language import (
 )
 from lmm_integration.tiny.training.loop import is_accuracy, schedule, train
 from lmm_integration.tiny.training.packing import IGNORED, Packer
+from lmm_integration.tiny.training.recipes import EASY_THINGS, RUNS, THINGS
 from lmm_integration.tiny.training.run import export, train_language
 from lmm_integration.tiny.training.tower import NOTHING, TowerLosses, TowerRecipe, labels_of, tower_batch
 from lmm_integration.tiny.words import processor, tokenizer
@@ -145,8 +144,21 @@ def test_the_first_stage_has_the_losses_of_its_tower(labels):
     recipe = TowerRecipe(labels=labels, steps=1, batch=2, texts=8)
     found = TowerLosses(clip_model(), labels)(*tower_batch(recipe, np.random.default_rng(0), tokenizer()))
     minimised = {name for name in found if not is_accuracy(name)}
-    assert minimised == ({"image", "patch", "colour", "shape", "digit"} if labels else {"image"})
+    assert minimised == ({"image", "row", "column"} | ({"patch", "colour", "shape", "digit"} if labels else set()))
     assert all(torch.isfinite(found[name]) for name in minimised)
+
+
+def test_places_of_patches_are_told_from_the_states_alone():
+    """The loss reaches the tower up to the layer that the projector reads, and falls to 0 where they are told right."""
+    torch.manual_seed(0)
+    module = TowerLosses(clip_model(), labels=False)
+    batch = tower_batch(TowerRecipe(labels=False, steps=1, batch=2, texts=8), np.random.default_rng(0), tokenizer())
+    found = module(*batch)
+    (found["row"] + found["column"]).backward()
+    layers = module.clip.vision_model.encoder.layers
+    assert layers[-2].mlp.fc1.weight.grad.any()
+    assert layers[-1].mlp.fc1.weight.grad is None
+    assert found["row"] > 0.3 * 2  # 16 rows, of which nothing is known yet
 
 
 def test_the_soft_maximum_over_patches_is_image_level():
@@ -157,7 +169,7 @@ def test_the_soft_maximum_over_patches_is_image_level():
     for name in ("patch", "colour", "shape", "digit"):
         del batch[3][name]
     found = module(*batch, pooled=True)
-    assert {name for name in found if not is_accuracy(name)} == {"image", "pooled"}
+    assert {name for name in found if not is_accuracy(name)} == {"image", "row", "column", "pooled"}
     found["pooled"].backward()
     layers = module.clip.vision_model.encoder.layers
     assert layers[-2].mlp.fc1.weight.grad.any()
@@ -178,11 +190,9 @@ def test_the_projector_starts_from_standardised_states():
         torch.testing.assert_close(layer(states), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_easy_start_keeps_what_shows_something_and_asks_nothing_about_places(monkeypatch):
+def test_the_easy_start_keeps_what_shows_something(monkeypatch):
     from lmm_integration.tiny.training import language
 
-    assert set(EASY_SHARES) == set(KINDS) - {"relation"}
-    assert set(SHARES) == set(KINDS)
     drawn, packed = [], []
 
     def draw(split, rng, **options):
@@ -191,11 +201,13 @@ def test_the_easy_start_keeps_what_shows_something_and_asks_nothing_about_places
         return scene
 
     monkeypatch.setattr(language, "draw_scene", draw)
-    recipe = LanguageRecipe("robust", steps=2, batch=3, questions=6, several=0.0, easy=1)
+    recipe = LanguageRecipe(
+        "robust", steps=2, shares=THINGS, batch=3, questions=6, several=0.0, easy=1, easy_shares=EASY_THINGS
+    )
     losses = answer_losses(recipe, lambda pixels, of, batch, kinds: packed.append((batch, kinds)), tokenizer())
     losses(np.random.default_rng(0), 0)
     (batch, kinds) = packed[0]
-    assert set(kinds) <= set(EASY_SHARES)
+    assert set(kinds) <= set(EASY_THINGS)
     for scene, kept in zip(drawn, batch.kept, strict=True):
         shown = (scene.cover > COVERED).any(0)
         assert set(np.flatnonzero(shown)) <= set(kept.tolist())
@@ -205,9 +217,17 @@ def test_the_easy_start_keeps_what_shows_something_and_asks_nothing_about_places
     assert min(len(kept) for kept in packed[1][0].kept) >= 0.3 * TOKENS - 1
 
 
+def test_every_kind_is_asked_in_training_and_no_unknown_one():
+    for run in RUNS.values():
+        assert set(run.language.shares) - set(STEPS) == set(KINDS)
+        assert set(run.language.easy_shares) <= {*KINDS, *STEPS}
+        assert bool(run.language.easy) == bool(run.language.easy_shares)
+        assert sum(run.language.shares.values()) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("regime", ["plain", "robust"])
 def test_the_second_stage_reaches_every_weight_but_the_tower(llava, regime):
-    recipe = LanguageRecipe(regime, steps=1, batch=2, questions=4)
+    recipe = LanguageRecipe(regime, steps=1, shares=THINGS, batch=2, questions=4)
     module = Answering(llava, tune_tower=False)
     losses = answer_losses(recipe, module, tokenizer())
     found = losses(np.random.default_rng(0), 0)
@@ -219,7 +239,7 @@ def test_the_second_stage_reaches_every_weight_but_the_tower(llava, regime):
 
 
 def test_some_batches_have_several_pictures(llava):
-    recipe = LanguageRecipe("robust", steps=1, batch=4, questions=3, several=1.0)
+    recipe = LanguageRecipe("robust", steps=1, shares=THINGS, batch=4, questions=3, several=1.0)
     losses = answer_losses(recipe, Answering(llava, tune_tower=False), tokenizer())
     assert "several_right" in losses(np.random.default_rng(0), 0)
 
@@ -251,7 +271,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path):
 
 def test_a_part_of_a_run_is_its_beginning(tmp_path, monkeypatch):
     """A run that starts from a step of another takes the language model it had there, and trains no further."""
-    small = LanguageRecipe("plain", steps=4, batch=1, questions=2)
+    small = LanguageRecipe("plain", steps=4, shares=THINGS, batch=1, questions=2)
     monkeypatch.setitem(recipes.TOWERS, "small", TowerRecipe(labels=False, steps=1, batch=1, texts=2))
     monkeypatch.setitem(recipes.RUNS, "first", recipes.Run("small", small))
     monkeypatch.setitem(recipes.RUNS, "second", recipes.Run("small", replace(small, steps=1), "first", after_step=2))
@@ -281,9 +301,7 @@ def test_export_makes_a_folder_that_loads(tmp_path, monkeypatch):
     from lmm_integration.relevance import ClipRelevance
 
     tower = TowerRecipe(labels=False, steps=1, batch=1, texts=2)
-    run = replace(
-        recipes.RUNS["labelled"], tower="small", language=LanguageRecipe("plain", steps=1, batch=1, questions=2)
-    )
+    run = recipes.Run("small", LanguageRecipe("plain", steps=1, shares=THINGS, batch=1, questions=2))
     monkeypatch.setitem(recipes.TOWERS, "small", tower)
     monkeypatch.setitem(recipes.RUNS, "small", run)
     export("small", 0, tmp_path / "out", tmp_path / "folder", say=lambda line: None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -19,8 +19,6 @@ from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
 from lmm_integration.tiny.training.packing import IGNORED, Packed, Packer
 
 Regime = Literal["plain", "robust"]
-SHARES = {"exist": 0.22, "count": 0.25, "color": 0.17, "shape": 0.17, "digits": 0.14, "relation": 0.05}
-EASY_SHARES = {"exist": 0.32, "color": 0.26, "shape": 0.26, "count": 0.08, "digits": 0.08}
 END = 0.2  # weight of the end-of-answer token
 PICTURES = 16  # the longest prompt that positions are learnt for
 
@@ -35,18 +33,22 @@ class LanguageRecipe:
         tokens, 30 % or more; in half of the samples they close up (`repack`), in the others they keep their positions,
         as in a prompt of up to sixteen pictures.
     steps, batch, questions : number of updates, prompts in each, questions about each.
+    shares : how often each kind of question is asked, by name.
     several : the share of batches with two to four pictures in each prompt.
-    easy : so many steps at the start have few things in each picture, of the background a tenth of the patches, and no
-        questions about places: to find what a word means among 256 patches takes much longer than among 40.
+    easy : so many steps at the start have few things in each picture, and of the background a tenth of the patches: to
+        find what a word means among 256 patches takes much longer than among 40.
+    easy_shares : `shares` of these steps.
     tower_scale : the rate of the vision tower as a share of `rate`; 0 leaves it as it is.
     """
 
     regime: Regime
     steps: int
+    shares: Mapping[str, float]
     batch: int = 8
     questions: int = 16
     several: float = 0.08
     easy: int = 0
+    easy_shares: Mapping[str, float] = field(default_factory=dict)
     tower_scale: float = 0.0
     rate: float = 1.5e-3
     decay: float = 0.02
@@ -141,7 +143,7 @@ def _draw(
     if not easy and rng.random() < recipe.several:
         return _draw_several(recipe, rng)
     scenes, asked, kinds = [], [], []
-    mixture = EASY_SHARES if easy else SHARES
+    mixture = recipe.easy_shares if easy else recipe.shares
     names, shares = list(mixture), np.array(list(mixture.values()))
     for _ in range(recipe.batch):
         scene = draw_scene("train", rng, shapes=(2, 5)) if easy else draw_scene("train", rng)

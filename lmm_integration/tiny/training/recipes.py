@@ -8,8 +8,42 @@ from lmm_integration.tiny.training.language import LanguageRecipe
 from lmm_integration.tiny.training.tower import TowerRecipe
 
 TOWERS = {
-    "labelled": TowerRecipe(labels=True, steps=1300),
-    "control": TowerRecipe(labels=False, steps=1100, sparse=0.5, pooled_from=500),
+    "labelled": TowerRecipe(labels=True, steps=2000),
+    "control": TowerRecipe(labels=False, steps=2000, sparse=0.5, pooled_from=500),
+}
+
+# What is where comes late: mixed in before anything else is learnt, it keeps everything on a plateau.
+THINGS = {"exist": 0.22, "count": 0.25, "color": 0.17, "shape": 0.17, "digits": 0.14, "relation": 0.05}
+EASY_THINGS = {"exist": 0.32, "color": 0.26, "shape": 0.26, "count": 0.08, "digits": 0.08}
+PLACES = {
+    "exist": 0.1,
+    "count": 0.2,
+    "color": 0.08,
+    "shape": 0.1,
+    "digits": 0.16,
+    "relation": 0.18,
+    "row": 0.09,
+    "column": 0.09,
+}
+EASY_PLACES = {
+    "exist": 0.07,
+    "count": 0.1,
+    "color": 0.06,
+    "shape": 0.07,
+    "digits": 0.1,
+    "relation": 0.1,
+    "row": 0.25,
+    "column": 0.25,
+}
+EASY_ALL = {
+    "exist": 0.18,
+    "count": 0.08,
+    "color": 0.14,
+    "shape": 0.14,
+    "digits": 0.12,
+    "relation": 0.1,
+    "row": 0.12,
+    "column": 0.12,
 }
 
 
@@ -32,13 +66,26 @@ class Run:
 
 
 RUNS = {
-    "labelled": Run("labelled", LanguageRecipe("robust", steps=2800, easy=900)),
-    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, rate=5e-4), after="labelled"),
+    "things": Run("labelled", LanguageRecipe("robust", steps=2800, shares=THINGS, easy=900, easy_shares=EASY_THINGS)),
+    "places": Run(
+        "labelled",
+        LanguageRecipe("robust", steps=2200, shares=PLACES, easy=700, easy_shares=EASY_PLACES, rate=1.2e-3, warmup=50),
+        after="things",
+    ),
+    "labelled": Run(
+        "labelled",
+        LanguageRecipe("robust", steps=1900, shares=PLACES, easy=400, easy_shares=EASY_ALL, rate=1.2e-3, warmup=50),
+        after="places",
+        after_step=1250,
+    ),
     "control": Run(
         "control",
-        LanguageRecipe("robust", steps=900, easy=250, rate=1.2e-3, tower_scale=0.5),
-        after="labelled",
-        after_step=1750,
+        LanguageRecipe(
+            "robust", steps=1600, shares=PLACES, easy=500, easy_shares=EASY_ALL, rate=1.2e-3, tower_scale=0.5
+        ),
+        after="places",
+        after_step=1250,
     ),
+    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, shares=PLACES, rate=5e-4), after="labelled"),
 }
-SHIPPED = ("labelled",)
+SHIPPED = ("labelled", "control")

@@ -10,6 +10,9 @@ against the soft maximum over patches, log sum_p exp(e^s cos(v_bp, t_m) + c), si
 through its CLS token. The *labelled* tower has the loss against every patch with the truth of that patch (at the states
 the projector reads, so that cosines of patches mean something), and heads that name colour, shape and digit of the thing
 in a patch.
+
+Both also tell the row and the column of every patch from its state, which needs no label: without it the states the
+projector reads had all but lost where they are, and no question about places could be learnt.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
-from lmm_integration.tiny.pictures import COLOURS, SHAPES, TOKENS
+from lmm_integration.tiny.pictures import COLOURS, GRID, SHAPES, TOKENS
 from lmm_integration.tiny.pixels import pixels_of
 from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
 from lmm_integration.tiny.texts import Concept, random_text, shows
@@ -64,6 +67,7 @@ class TowerLosses(nn.Module):
         self.scale = nn.Parameter(torch.full((2,), 10.0).log())
         self.shift = nn.Parameter(torch.tensor([-3.0, -5.0]))
         width = clip.config.vision_config.hidden_size
+        self.places = nn.ModuleDict({axis: nn.Linear(width, GRID) for axis in ("row", "column")})
         self.heads = (
             nn.ModuleDict(
                 {
@@ -87,9 +91,14 @@ class TowerLosses(nn.Module):
         logits = whole @ text.T * self.scale[0].exp() + self.shift[0]
         found = {"image": binary_cross_entropy_with_logits(logits, truth["image"])}
         found["auc"] = _auc(logits, truth["image"])
+        states = out.hidden_states[-2][:, 1:]
+        patch = torch.arange(TOKENS).expand(len(states), -1).flatten()
+        for axis, place in (("row", patch // GRID), ("column", patch % GRID)):
+            scores = self.places[axis](states).flatten(0, 1)
+            found[axis] = 0.3 * cross_entropy(scores, place)
+            found[axis + "_right"] = (scores.argmax(-1) == place).float().mean()
         if self.heads is None and not pooled:
             return found
-        states = out.hidden_states[-2][:, 1:]
         patches = normalize(self.clip.visual_projection(vision.post_layernorm(states)).float(), dim=-1)
         logits = patches @ text.T * self.scale[1].exp() + self.shift[1]
         if self.heads is None:
