@@ -28,7 +28,7 @@ from lmm_integration.tiny.training.language import (
 from lmm_integration.tiny.training.loop import is_accuracy, schedule, train
 from lmm_integration.tiny.training.packing import IGNORED, Packer
 from lmm_integration.tiny.training.recipes import EASY_THINGS, RUNS, THINGS
-from lmm_integration.tiny.training.run import export, train_language
+from lmm_integration.tiny.training.run import chain_of, export, train_language
 from lmm_integration.tiny.training.tower import NOTHING, TowerLosses, TowerRecipe, labels_of, tower_batch
 from lmm_integration.tiny.words import processor, tokenizer
 
@@ -283,6 +283,10 @@ def test_a_part_of_a_run_is_its_beginning(tmp_path, monkeypatch):
     assert not (tmp_path / "first-0").exists()
     whole, _ = train_language("first", 0, tmp_path, **quiet)
     assert not torch.equal(whole.lm_head.weight, head)
+    assert list(chain_of("second")) == [("first", 2), ("second", None)]
+    export("second", 0, tmp_path, tmp_path / "folder", **quiet)
+    log = [json.loads(line) for line in (tmp_path / "folder" / "language_log.jsonl").read_text().splitlines()]
+    assert [(line["run"], line["step"]) for line in log] == [("first", 2), ("second", 1)]
     lines = [
         (tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("first-0-to-2", "second-0", "first-0")
     ]

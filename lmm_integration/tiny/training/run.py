@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
         decay=recipe.decay,
         warmup=recipe.warmup,
         seed=seed,
-        folder=out / (f"{name}-{seed}" if until is None else f"{name}-{seed}-to-{until}"),
+        folder=folder_of(name, seed, out, until),
         groups=groups,
         until=until,
         say=say,
@@ -96,13 +96,33 @@ def export(name: str, seed: int, out: Path, folder: Path, say: Say = print) -> N
     processor().save_pretrained(folder)
     clip.half().save_pretrained(folder / "clip")
     tokenizer().save_pretrained(folder / "clip")
+    chain = list(chain_of(name))
     recipe = {
         "run": name,
         "seed": seed,
         "tower": asdict(TOWERS[RUNS[name].tower]),
-        "language": asdict(RUNS[name].language),
+        "language": [{"run": part} | asdict(RUNS[part].language) | {"until": until} for part, until in chain],
     }
-    (folder / "recipe.json").write_text(json.dumps(recipe | {"after": RUNS[name].after}, indent=1) + "\n")
-    logs = {f"tower-{RUNS[name].tower}-{seed}": "tower_log.jsonl", f"{name}-{seed}": "language_log.jsonl"}
-    for source, target in logs.items():
-        (folder / target).write_bytes((out / source / "log.jsonl").read_bytes())
+    (folder / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
+    tower_log = out / f"tower-{RUNS[name].tower}-{seed}" / "log.jsonl"
+    (folder / "tower_log.jsonl").write_bytes(tower_log.read_bytes())
+    lines = []
+    for part, until in chain:
+        for line in (folder_of(part, seed, out, until) / "log.jsonl").read_text().splitlines():
+            lines.append(json.dumps({"run": part} | json.loads(line)) + "\n")
+    (folder / "language_log.jsonl").write_text("".join(lines))
+
+
+def chain_of(name: str) -> Iterator[tuple[str, int | None]]:
+    """The runs behind one, first to last, and the step where the next one leaves each; None for its end."""
+    run = RUNS[name]
+    if run.after:
+        *before, (last, _) = chain_of(run.after)
+        yield from before
+        yield last, run.after_step or None
+    yield name, None
+
+
+def folder_of(name: str, seed: int, out: Path, until: int | None) -> Path:
+    """Of the checkpoint and the log of a run, or of a part of it."""
+    return out / (f"{name}-{seed}" if until is None else f"{name}-{seed}-to-{until}")
