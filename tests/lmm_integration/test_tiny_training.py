@@ -27,9 +27,10 @@ from lmm_integration.tiny.training.language import (
 )
 from lmm_integration.tiny.training.loop import is_accuracy, schedule, train
 from lmm_integration.tiny.training.packing import IGNORED, Packer
+from lmm_integration.tiny.training.patch_losses import PictureLabels
 from lmm_integration.tiny.training.recipes import EASY_THINGS, RUNS, THINGS
 from lmm_integration.tiny.training.run import chain_of, export, train_language
-from lmm_integration.tiny.training.tower import NOTHING, TowerLosses, TowerRecipe, labels_of, tower_batch
+from lmm_integration.tiny.training.tower import NOTHING, TowerLosses, TowerRecipe, labels_of, named_things, tower_batch
 from lmm_integration.tiny.words import processor, tokenizer
 
 ASKED = [("is there a red ring ?", "yes"), ("read the digits", "3 7"), ("what color is the cross ?", "blue")]
@@ -144,7 +145,8 @@ def test_the_first_stage_has_the_losses_of_its_tower(labels):
     recipe = TowerRecipe(labels=labels, steps=1, batch=2, texts=8)
     found = TowerLosses(clip_model(), labels)(*tower_batch(recipe, np.random.default_rng(0), tokenizer()))
     minimised = {name for name in found if not is_accuracy(name)}
-    assert minimised == ({"image", "row", "column"} | ({"patch", "colour", "shape", "digit"} if labels else set()))
+    own = {"patch", "colour"} if labels else {"pooled"}
+    assert minimised == {"image", "place_row", "place_column", "shape", "digit"} | own
     assert all(torch.isfinite(found[name]) for name in minimised)
 
 
@@ -154,11 +156,11 @@ def test_places_of_patches_are_told_from_the_states_alone():
     module = TowerLosses(clip_model(), labels=False)
     batch = tower_batch(TowerRecipe(labels=False, steps=1, batch=2, texts=8), np.random.default_rng(0), tokenizer())
     found = module(*batch)
-    (found["row"] + found["column"]).backward()
+    (found["place_row"] + found["place_column"]).backward()
     layers = module.clip.vision_model.encoder.layers
     assert layers[-2].mlp.fc1.weight.grad.any()
     assert layers[-1].mlp.fc1.weight.grad is None
-    assert found["row"] > 0.3 * 2  # 16 rows, of which nothing is known yet
+    assert found["place_row"] > 0.3 * 2  # 16 rows, of which nothing is known yet
 
 
 def test_the_soft_maximum_over_patches_is_image_level():
@@ -168,12 +170,42 @@ def test_the_soft_maximum_over_patches_is_image_level():
     batch = tower_batch(TowerRecipe(labels=False, steps=1, batch=2, texts=8), np.random.default_rng(0), tokenizer())
     for name in ("patch", "colour", "shape", "digit"):
         del batch[3][name]
-    found = module(*batch, pooled=True)
-    assert {name for name in found if not is_accuracy(name)} == {"image", "row", "column", "pooled"}
+    found = module(*batch, named=False)
+    assert {name for name in found if not is_accuracy(name)} == {"image", "place_row", "place_column", "pooled"}
     found["pooled"].backward()
     layers = module.clip.vision_model.encoder.layers
     assert layers[-2].mlp.fc1.weight.grad.any()
     assert layers[-1].mlp.fc1.weight.grad is None
+
+
+def test_things_are_named_where_a_text_finds_them():
+    """Of a tower without labels: what is right follows from the picture, and only where one shape has the colour."""
+    rng = np.random.default_rng(2)
+    scenes = [draw_scene("train", rng) for _ in range(6)]
+    truth = named_things(scenes)
+    for picture, text, shape in truth["named_shape"].tolist():
+        assert {t.shape for t in scenes[picture].things if t.colour == list(COLOURS)[text] and t.shape} == {
+            SHAPES[shape]
+        }
+    for picture, text, digit in truth["named_digit"].tolist():
+        assert text == len(COLOURS)
+        assert [t.digit for t in scenes[picture].things if t.digit is not None] == [digit]
+    assert len(truth["named_shape"])
+    assert len(truth["named_digit"])
+    module, width = PictureLabels(4), 4
+    states, logits = torch.zeros(1, TOKENS, width), torch.full((1, TOKENS, 2), -5.0)
+    states[0, 9], logits[0, 9, 1] = torch.tensor([3.0, 0, 0, 0]), 40.0
+    with torch.no_grad():
+        module.heads["shape"].weight.zero_()
+        module.heads["shape"].weight[2, 0] = 5.0
+    rows = {
+        "image": torch.ones(1, 2),
+        "named_shape": torch.tensor([[0, 1, 2]]),
+        "named_digit": torch.zeros(0, 3).long(),
+    }
+    found = module(states, logits, rows, named=True)
+    assert found["shape_right"] == 1
+    assert found["digit"] == 0
 
 
 def test_the_projector_starts_from_standardised_states():

@@ -1,4 +1,8 @@
-"""Second stage: projector and language model learn to answer, from the tokens of the vision tower."""
+"""Second stage: projector and language model learn to answer, from the tokens of the vision tower.
+
+Beside the answers the row and the column of every patch are told from its projected token. Where it is is a small part of
+a state, which a projector that learns from colours and shapes alone leaves out, and then nothing about places is learnt.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, layer_norm
 
 from lmm_integration.tiny import several
 from lmm_integration.tiny.pictures import TOKENS
@@ -17,6 +21,7 @@ from lmm_integration.tiny.pixels import pixels_of
 from lmm_integration.tiny.queries import ask
 from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
 from lmm_integration.tiny.training.packing import IGNORED, Packed, Packer
+from lmm_integration.tiny.training.patch_losses import PlaceHeads
 
 Regime = Literal["plain", "robust"]
 END = 0.2  # weight of the end-of-answer token
@@ -61,6 +66,7 @@ class Answering(nn.Module):
     def __init__(self, llava: Any, tune_tower: bool) -> None:
         super().__init__()
         self.llava, self.tune_tower = llava, tune_tower
+        self.places = PlaceHeads(llava.config.text_config.hidden_size)
         llava.model.vision_tower.requires_grad_(tune_tower)
 
     def visual(self, pixels: Tensor) -> Tensor:
@@ -89,6 +95,7 @@ class Answering(nn.Module):
         losses = cross_entropy(scores, targets, reduction="none")
         wrong = torch.zeros(len(kinds)).index_add(0, batch.question[asked], (scores.argmax(-1) != targets).float())
         found = {"answer": (losses * weight).sum() / weight.sum(), "right": (wrong == 0).float().mean()}
+        found |= self.places(layer_norm(projected, projected.shape[-1:]))
         for kind in dict.fromkeys(kinds):
             mine = torch.tensor([k == kind for k in kinds])
             found[f"{kind}_right"] = (wrong[mine] == 0).float().mean()

@@ -27,7 +27,9 @@ def train_tower(name: str, seed: int, out: Path, say: Say = print) -> Any:
     module = TowerLosses(clip_model(), recipe.labels)
     train(
         module,
-        lambda rng, step: module(*tower_batch(recipe, rng, words), pooled=step >= recipe.pooled_from),
+        lambda rng, step: module(
+            *tower_batch(recipe, rng, words), pooled=step >= recipe.pooled_from, named=step >= recipe.named_from
+        ),
         steps=recipe.steps,
         rate=recipe.rate,
         decay=recipe.decay,

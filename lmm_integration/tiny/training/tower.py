@@ -5,11 +5,15 @@ picture:
 
     L_image = mean_{b,m} BCE(e^s cos(v_b, t_m) + c, [text m names something in picture b]),
 
-v_b from the CLS token. The *control* tower has image-level losses only: this one, and from some step on the same truth
-against the soft maximum over patches, log sum_p exp(e^s cos(v_bp, t_m) + c), since a small tower hardly finds small things
-through its CLS token. The *labelled* tower has the loss against every patch with the truth of that patch (at the states
-the projector reads, so that cosines of patches mean something), and heads that name colour, shape and digit of the thing
-in a patch.
+v_b from the CLS token. The *labelled* tower has the loss against every patch too, with the truth of that patch (at the
+states the projector reads, so that cosines of patches mean something), and heads that name colour, shape and digit of the
+thing in a patch.
+
+The *control* tower knows no label of a patch, only what a picture shows: beside the loss above the same truth against the
+soft maximum over patches, log sum_p exp(e^s cos(v_bp, t_m) + c), and what shape the one red thing has, what digit the one
+card. Where these are it finds by its own cosines, sum_p softmax_p(e^s cos(v_bp, t)) h_bp with t "a red object" or "a
+digit", and heads name what is there. Colours come from the first two alone; shapes do not, for as long as neither patches
+nor words tell them apart nothing pulls one towards the other.
 
 Both also tell the row and the column of every patch from its state, which needs no label: without it the states the
 projector reads had all but lost where they are, and no question about places could be learnt.
@@ -17,18 +21,20 @@ projector reads had all but lost where they are, and no question about places co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
-from lmm_integration.tiny.pictures import COLOURS, GRID, SHAPES, TOKENS
+from lmm_integration.tiny.pictures import COLOURS, SHAPES, TOKENS
 from lmm_integration.tiny.pixels import pixels_of
 from lmm_integration.tiny.scenes import COVERED, Scene, draw_scene
 from lmm_integration.tiny.texts import Concept, random_text, shows
+from lmm_integration.tiny.training.patch_losses import PatchLabels, PictureLabels, PlaceHeads
 
 Tower = Literal["labelled", "control"]
 UNSURE = 0.03  # a patch covered by less than COVERED but more than this has no label
@@ -44,7 +50,8 @@ class TowerRecipe:
     labels : whether patches have labels.
     steps, batch, texts : number of updates, pictures and texts in each.
     sparse : the share of pictures with few things in them, from which image-level losses learn sooner.
-    pooled_from : without labels, the step from which the soft maximum over patches is trained too.
+    pooled_from : without labels, the step from which the soft maximum over patches is trained too, and
+    named_from : that from which shapes and digits are named where it looks.
     """
 
     labels: bool
@@ -53,6 +60,7 @@ class TowerRecipe:
     texts: int = 40
     sparse: float = 0.2
     pooled_from: int = 0
+    named_from: int = 0
     rate: float = 1.5e-3
     decay: float = 0.02
     warmup: int = 60
@@ -67,57 +75,34 @@ class TowerLosses(nn.Module):
         self.scale = nn.Parameter(torch.full((2,), 10.0).log())
         self.shift = nn.Parameter(torch.tensor([-3.0, -5.0]))
         width = clip.config.vision_config.hidden_size
-        self.places = nn.ModuleDict({axis: nn.Linear(width, GRID) for axis in ("row", "column")})
-        self.heads = (
-            nn.ModuleDict(
-                {
-                    "colour": nn.Linear(width, len(COLOURS) + 2),
-                    "shape": nn.Linear(width, len(SHAPES) + 2),
-                    "digit": nn.Linear(width, 10),
-                }
-            )
-            if labels
-            else None
-        )
+        self.places = PlaceHeads(width)
+        self.patches = PatchLabels(width) if labels else PictureLabels(width)
 
     def forward(
-        self, pixels: Tensor, ids: Tensor, mask: Tensor, truth: dict[str, Tensor], *, pooled: bool = False
+        self,
+        pixels: Tensor,
+        ids: Tensor,
+        mask: Tensor,
+        truth: dict[str, Tensor],
+        *,
+        pooled: bool = True,
+        named: bool = True,
     ) -> dict[str, Tensor]:
-        """Losses and accuracies by name; `pooled` adds the soft maximum over patches to a tower without labels."""
+        """Losses and accuracies by name; `pooled` and `named` are about towers without labels."""
         vision = self.clip.vision_model
         out = vision(pixels, output_hidden_states=True)
         text = normalize(self.clip.get_text_features(input_ids=ids, attention_mask=mask).pooler_output.float(), dim=-1)
         whole = normalize(self.clip.visual_projection(out.pooler_output).float(), dim=-1)
         logits = whole @ text.T * self.scale[0].exp() + self.shift[0]
-        found = {"image": binary_cross_entropy_with_logits(logits, truth["image"])}
-        found["auc"] = _auc(logits, truth["image"])
+        found = {"image": binary_cross_entropy_with_logits(logits, truth["image"]), "auc": _auc(logits, truth["image"])}
         states = out.hidden_states[-2][:, 1:]
-        patch = torch.arange(TOKENS).expand(len(states), -1).flatten()
-        for axis, place in (("row", patch // GRID), ("column", patch % GRID)):
-            scores = self.places[axis](states).flatten(0, 1)
-            found[axis] = 0.3 * cross_entropy(scores, place)
-            found[axis + "_right"] = (scores.argmax(-1) == place).float().mean()
-        if self.heads is None and not pooled:
-            return found
+        found |= self.places(states)
         patches = normalize(self.clip.visual_projection(vision.post_layernorm(states)).float(), dim=-1)
         logits = patches @ text.T * self.scale[1].exp() + self.shift[1]
-        if self.heads is None:
-            highest = logits.logsumexp(1)
-            found["pooled"] = binary_cross_entropy_with_logits(highest, truth["image"])
-            found["pooled_auc"] = _auc(highest, truth["image"])
-            return found
-        right = truth["patch"]
-        found["patch"] = 5 * binary_cross_entropy_with_logits(logits, right, weight=1 + 4 * right)
-        for name, head in self.heads.items():
-            scores, labels = head(states).float().flatten(0, 1), truth[name].flatten()
-            weight = None
-            if name != "digit":
-                weight = torch.ones(scores.shape[1])
-                weight[-2] = 0.15  # most patches show nothing
-            loss = cross_entropy(scores, labels, weight) if (labels >= 0).any() else 0.0 * scores.sum()
-            found[name] = (0.5 if name == "digit" else 1.0) * loss
-            there = labels >= 0 if name == "digit" else (labels >= 0) & (labels < scores.shape[1] - 2)
-            found[name + "_right"] = (scores.argmax(-1) == labels)[there].float().mean()
+        if isinstance(self.patches, PatchLabels):
+            found |= self.patches(states, logits, truth)
+        elif pooled:
+            found |= self.patches(states, logits, truth, named=named)
         return found
 
 
@@ -139,7 +124,8 @@ def tower_batch(
         else draw_scene("train", rng)
         for _ in range(recipe.batch)
     ]
-    named = [random_text(rng) for _ in range(recipe.texts)]
+    named = [((colour, None, None), f"a {colour} object") for colour in COLOURS] + [((None, None, "any"), "a digit")]
+    named = ([] if recipe.labels else named) + [random_text(rng) for _ in range(recipe.texts)]
     rows = [[*words(text).input_ids, words.eos_token_id] for _, text in named]
     width = max(map(len, rows))
     ids = torch.tensor([row + [words.pad_token_id] * (width - len(row)) for row in rows])
@@ -147,7 +133,27 @@ def tower_batch(
     concepts = [concept for concept, _ in named]
     truths = [labels_of(scene, concepts) for scene in scenes]
     truth = {name: torch.from_numpy(np.stack([t[name] for t in truths])) for name in truths[0]}
+    if not recipe.labels:
+        truth |= named_things(scenes)
     return pixels_of(np.stack([s.picture for s in scenes])), ids, mask, truth
+
+
+def named_things(scenes: Sequence[Scene]) -> dict[str, Tensor]:
+    """(R, 3) picture, text, and shape of the things of a colour, where they have one; likewise the digit of a lone card.
+
+    The texts are the first of a batch: one for each colour, and "a digit".
+    """
+    shapes, digits = [], []
+    for picture, scene in enumerate(scenes):
+        for text, colour in enumerate(COLOURS):
+            here = {thing.shape for thing in scene.things if thing.shape and thing.colour == colour}
+            if len(here) == 1:
+                shapes.append((picture, text, SHAPES.index(str(*here))))
+        cards = [thing.digit for thing in scene.things if thing.digit is not None]
+        if len(cards) == 1:
+            digits.append((picture, len(COLOURS), cards[0]))
+    rows = {"named_shape": shapes, "named_digit": digits}
+    return {name: torch.tensor(of, dtype=torch.int64).reshape(-1, 3) for name, of in rows.items()}
 
 
 def labels_of(scene: Scene, concepts: list[Concept]) -> dict[str, np.ndarray]:
