@@ -22,7 +22,7 @@ demo: setup
 	$(BIN)/mmdp demo --out runs/demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 # Pruning in front of the language model on the oldest supported transformers, laid over the environment.
 test-oldest: setup $(FLOOR)/.installed

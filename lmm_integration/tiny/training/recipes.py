@@ -25,6 +25,16 @@ PLACES = {
     "row": 0.09,
     "column": 0.09,
 }
+COLUMNS = {
+    "exist": 0.08,
+    "count": 0.19,
+    "color": 0.07,
+    "shape": 0.09,
+    "digits": 0.14,
+    "relation": 0.15,
+    "row": 0.06,
+    "column": 0.22,
+}
 EASY_PLACES = {
     "exist": 0.07,
     "count": 0.1,
@@ -66,26 +76,36 @@ class Run:
 
 
 RUNS = {
-    "things": Run("labelled", LanguageRecipe("robust", steps=2800, shares=THINGS, easy=900, easy_shares=EASY_THINGS)),
-    "places": Run(
+    "things": Run(
+        "labelled", LanguageRecipe("robust", steps=2800, shares=THINGS, easy=900, easy_shares=EASY_THINGS)
+    ),
+    "rows": Run(
         "labelled",
-        LanguageRecipe("robust", steps=2200, shares=PLACES, easy=700, easy_shares=EASY_PLACES, rate=1.2e-3, warmup=50),
+        LanguageRecipe(
+            "robust", steps=2200, shares=PLACES, easy=700, easy_shares=EASY_PLACES, rate=1.2e-3, warmup=50
+        ),
         after="things",
+    ),
+    "columns": Run(
+        "labelled",
+        LanguageRecipe("robust", steps=1900, shares=COLUMNS, easy=400, easy_shares=EASY_ALL, rate=1.2e-3, warmup=50),
+        after="rows",
+        after_step=1250,
     ),
     "labelled": Run(
         "labelled",
-        LanguageRecipe("robust", steps=1900, shares=PLACES, easy=400, easy_shares=EASY_ALL, rate=1.2e-3, warmup=50),
-        after="places",
-        after_step=1250,
+        LanguageRecipe("robust", steps=1100, shares=COLUMNS, easy=350, easy_shares=EASY_ALL, rate=1.2e-3, warmup=40),
+        after="columns",
+        after_step=1000,
     ),
     "control": Run(
         "control",
         LanguageRecipe(
-            "robust", steps=1600, shares=PLACES, easy=500, easy_shares=EASY_ALL, rate=1.2e-3, tower_scale=0.5
+            "robust", steps=1500, shares=COLUMNS, easy=500, easy_shares=EASY_ALL, rate=1.2e-3, tower_scale=0.5
         ),
-        after="places",
-        after_step=1250,
+        after="columns",
+        after_step=1000,
     ),
-    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, shares=PLACES, rate=5e-4), after="labelled"),
+    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, shares=COLUMNS, rate=5e-4), after="labelled"),
 }
 SHIPPED = ("labelled", "control")
