@@ -9,7 +9,7 @@ from lmm_integration.tiny.training.tower import TowerRecipe
 
 TOWERS = {
     "labelled": TowerRecipe(labels=True, steps=2000),
-    "control": TowerRecipe(labels=False, steps=2000, sparse=0.5, pooled_from=500),
+    "control": TowerRecipe(labels=False, steps=3100, sparse=0.5, pooled_from=500, named_from=2000),
 }
 
 # What is where comes late: mixed in before anything else is learnt, it keeps everything on a plateau.
@@ -45,15 +45,35 @@ EASY_PLACES = {
     "row": 0.25,
     "column": 0.25,
 }
+EASY_COLUMNS = {
+    "exist": 0.14,
+    "count": 0.09,
+    "color": 0.1,
+    "shape": 0.12,
+    "digits": 0.14,
+    "relation": 0.12,
+    "row": 0.05,
+    "column": 0.24,
+}
 EASY_ALL = {
     "exist": 0.18,
-    "count": 0.08,
+    "count": 0.1,
     "color": 0.14,
-    "shape": 0.14,
-    "digits": 0.12,
+    "shape": 0.18,
+    "digits": 0.14,
     "relation": 0.1,
-    "row": 0.12,
-    "column": 0.12,
+    "row": 0.06,
+    "column": 0.1,
+}
+LATE = {
+    "exist": 0.13,
+    "count": 0.22,
+    "color": 0.1,
+    "shape": 0.14,
+    "digits": 0.17,
+    "relation": 0.15,
+    "row": 0.03,
+    "column": 0.06,
 }
 
 
@@ -76,14 +96,10 @@ class Run:
 
 
 RUNS = {
-    "things": Run(
-        "labelled", LanguageRecipe("robust", steps=2800, shares=THINGS, easy=900, easy_shares=EASY_THINGS)
-    ),
+    "things": Run("labelled", LanguageRecipe("robust", steps=2800, shares=THINGS, easy=900, easy_shares=EASY_THINGS)),
     "rows": Run(
         "labelled",
-        LanguageRecipe(
-            "robust", steps=2200, shares=PLACES, easy=700, easy_shares=EASY_PLACES, rate=1.2e-3, warmup=50
-        ),
+        LanguageRecipe("robust", steps=2200, shares=PLACES, easy=700, easy_shares=EASY_PLACES, rate=1.2e-3, warmup=50),
         after="things",
     ),
     "columns": Run(
@@ -94,18 +110,17 @@ RUNS = {
     ),
     "labelled": Run(
         "labelled",
-        LanguageRecipe("robust", steps=1100, shares=COLUMNS, easy=350, easy_shares=EASY_ALL, rate=1.2e-3, warmup=40),
+        LanguageRecipe(
+            "robust", steps=1550, shares=LATE, easy=650, easy_shares=EASY_COLUMNS, rate=1.2e-3, warmup=40
+        ),
         after="columns",
         after_step=1000,
     ),
     "control": Run(
         "control",
-        LanguageRecipe(
-            "robust", steps=1500, shares=COLUMNS, easy=500, easy_shares=EASY_ALL, rate=1.2e-3, tower_scale=0.5
-        ),
-        after="columns",
-        after_step=1000,
+        LanguageRecipe("robust", steps=900, shares=LATE, easy=400, easy_shares=EASY_ALL, rate=1.2e-3, tower_scale=0.5),
+        after="labelled",
     ),
-    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, shares=COLUMNS, rate=5e-4), after="labelled"),
+    "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, shares=LATE, rate=5e-4), after="labelled"),
 }
 SHIPPED = ("labelled", "control")
