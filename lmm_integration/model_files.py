@@ -70,7 +70,7 @@ def bundled_folder(name: str) -> Path | None:
 
     Raises
     ------
-    ValueError : a tower that does not ship.
+    ValueError : an unknown tower.
     """
     if name.split(":")[0] != "tiny":
         return None

@@ -23,12 +23,12 @@ def folder(tower: str = "labelled") -> Path:
 
     Parameters
     ----------
-    tower : "labelled": the vision tower was trained with labels of patches; "control": with an image-level loss only.
+    tower : "labelled": the vision tower was trained with labels of patches; "control": with labels of whole pictures only.
         `folder(...) / "clip"` holds the `CLIPModel` of the tower, for `ClipRelevance`.
 
     Raises
     ------
-    ValueError : unknown tower, or one whose weights do not ship yet.
+    ValueError : unknown tower, or one whose weights are not there.
     """
     if tower not in TOWERS:
         raise ValueError(f"tower must be one of {', '.join(TOWERS)}, got {tower!r}")

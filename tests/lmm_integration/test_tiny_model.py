@@ -13,7 +13,8 @@ from lmm_integration.evaluate.accuracy.run import answer_all
 from lmm_integration.relevance import ClipRelevance
 from lmm_integration.tiny.relevance import calibrated_sign, relevance_auc
 
-FROZEN = {"labelled": 85}  # right answers to the first questions of the test
+FROZEN = {"labelled": 85, "control": 64}  # right answers to the first questions of the test
+POINTS_AT = {"labelled": (0.95, 0.95), "control": (0.85, 0.65)}  # least AUC of relevance: pairs met in training, and not
 QUESTIONS = 105
 TOWERS = list(FROZEN)
 
@@ -38,8 +39,8 @@ def test_the_relevance_points_at_what_is_named(bench, tower):
     """Also for pairs of colour and shape, in words, that the text tower never met; the sign is that of calibration."""
     relevance = ClipRelevance.from_pretrained(str(tiny.folder(tower) / "clip"), sign=1)
     assert calibrated_sign(bench.model, relevance, scenes=10) == 1
-    for held_out in (False, True):
-        assert relevance_auc(bench.model, relevance, split="test", scenes=15, held_out=held_out) > 0.9
+    for held_out, least in zip((False, True), POINTS_AT[tower], strict=True):
+        assert relevance_auc(bench.model, relevance, split="test", scenes=15, held_out=held_out) > least
 
 
 def test_both_halves_of_a_folder_are_there(tower):
