@@ -21,7 +21,7 @@ NAMES = {
 }
 REFUSED = {
     "vision_attention": "attention needs a tower with a class token|the attention of its vision tower",
-    "reencode": "at another size",
+    "reencode": "at another size|needs the whole raster of one picture",
 }
 
 
