@@ -120,7 +120,7 @@ def test_time_limit_leaves_a_set_and_a_bound(limit):
     answer = solve(problem, "node_packing", time_limit=limit)
     check(problem, answer)
     assert answer.status is Status.TIME_LIMIT
-    assert answer.seconds < limit + 1.5
+    assert answer.seconds < limit + 5  # a second more at most when nothing else runs
     assert answer.objective <= 0.9096836687 + 1e-9 <= answer.bound  # the optimum, proved once in a minute
     assert answer.bound in problem.distances
 
@@ -134,7 +134,7 @@ def test_textbook_models_keep_the_time_limit(method, options):
     answer = solve(problem, method, time_limit=1, **options)
     check(problem, answer)
     assert answer.status is Status.TIME_LIMIT
-    assert answer.seconds < 3.5
+    assert answer.seconds < 6  # when other tests run beside
     assert answer.objective <= 0.9773820276567361 <= answer.bound
     assert answer.bound in problem.distances
 

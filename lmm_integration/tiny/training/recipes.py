@@ -110,9 +110,7 @@ RUNS = {
     ),
     "labelled": Run(
         "labelled",
-        LanguageRecipe(
-            "robust", steps=1550, shares=LATE, easy=650, easy_shares=EASY_COLUMNS, rate=1.2e-3, warmup=40
-        ),
+        LanguageRecipe("robust", steps=1550, shares=LATE, easy=650, easy_shares=EASY_COLUMNS, rate=1.2e-3, warmup=40),
         after="columns",
         after_step=1000,
     ),
