@@ -16,7 +16,7 @@ digit", and heads name what is there. Colours come from the first two alone; sha
 nor words tell them apart nothing pulls one towards the other.
 
 Both also tell the row and the column of every patch from its state, which needs no label: without it the states the
-projector reads had all but lost where they are, and no question about places could be learnt.
+projector reads hardly say where they are, and no question about places was learnt.
 """
 
 from __future__ import annotations
