@@ -29,6 +29,8 @@ def plan(images: int) -> list[Cell]:
 def run_study(tower: str, out: Path, jobs: int, minutes: float, images: int) -> list[Record]:
     """Measure what is missing, write each record as it comes, and commit what there is; returns all records.
 
+    Committed records of other weights stay until there are as many of these.
+
     Raises
     ------
     ValueError : a tower whose weights are not there.
@@ -61,6 +63,11 @@ def run_study(tower: str, out: Path, jobs: int, minutes: float, images: int) -> 
                     break
     except KeyboardInterrupt:
         print("stopped; the next call goes on from here")
+    if _machines().get(tower, {}).get("weights") != digest_of(folder) and len(done) < len(
+        read_records(committed(tower))
+    ):
+        print(f"{committed(tower)} has more records, of other weights, and stays; these are in {path}")
+        return done
     write_committed(tower, done)
     _note_machine(tower, digest_of(folder), done)
     return done

@@ -366,6 +366,9 @@ def test_from_a_model_to_the_page(tmp_path, monkeypatch, decoder):
         assert len(run.run_study("labelled", tmp_path / "runs", 1, math.inf, 2)) == 3
         assert {(r.image, r.k) for r in read_records(path)} == {(0, 16), (0, 12), (1, 16)}
         assert read_records(records.committed("labelled")) == committed
+    (model / "model.safetensors").write_bytes(b"{ }")  # trained anew: fewer records do not take the place of more
+    assert len(run.run_study("labelled", tmp_path / "runs", 1, math.inf, 1)) == 2
+    assert read_records(records.committed("labelled")) == committed
     report.write_report()
     names = {path.stem for path in tmp_path.glob("accuracy_*.md")}
     assert names == {
