@@ -22,7 +22,8 @@ demo: setup
 	$(BIN)/mmdp demo --out runs/demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m "not alone"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m alone tests/solvers
 
 # Pruning in front of the language model on the oldest supported transformers, laid over the environment.
 test-oldest: setup $(FLOOR)/.installed

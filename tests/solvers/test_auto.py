@@ -27,6 +27,7 @@ def test_proves_small_problems(objective, n, k):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("limit", [0, 0.2, 1.5])
+@pytest.mark.alone
 def test_any_time_limit_gives_a_good_set_and_a_bound(objective, limit):
     """However short: on time, at least as good as the greedy, with a finite bound."""
     problem = gaussian(300, 64, seed=0).problem(objective, 40)
@@ -34,7 +35,7 @@ def test_any_time_limit_gives_a_good_set_and_a_bound(objective, limit):
     answer = solve(problem, time_limit=limit)
     check(problem, answer)
     assert answer.status in (Status.TIME_LIMIT, Status.OPTIMAL)
-    assert answer.seconds < limit + 5  # a second more at most when nothing else runs
+    assert answer.seconds < limit + 1.5
     assert greedy.objective <= answer.objective <= answer.bound < math.inf
 
 

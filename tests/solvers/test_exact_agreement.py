@@ -114,13 +114,14 @@ def test_constraints_are_honoured_and_proved(method, objective, data):
 
 
 @pytest.mark.parametrize("objective", ["max-min", "conditional-dpp", "implicit-weight"])
+@pytest.mark.alone
 def test_time_limits_are_kept_and_leave_valid_bounds(objective):
-    """A hard instance, of many minutes, under a short limit: in time, a checked set, a bound that holds."""
+    """A hard instance under a short limit: in time (a second more at most), a checked set, a bound that holds."""
     from mmdp.instances import load
 
     problem = load("gaussian/200x64/0").problem(objective, 60)
     for method in ("exact", "auto"):
         answer = solve(problem, method, time_limit=1.5)
         check(problem, answer)
-        assert answer.seconds < 5 * 1.5  # a second more at most when nothing else runs; other tests do
+        assert answer.seconds < 2.5 + 1.0  # the second one is for a busy machine
         assert answer.objective <= answer.bound

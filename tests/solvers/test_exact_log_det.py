@@ -110,6 +110,7 @@ def test_thirty_tokens_are_proved():
 
 
 @pytest.mark.parametrize("limit", [0, 0.5, 2])
+@pytest.mark.alone
 def test_time_limit_leaves_a_set_and_a_bound(limit):
     """At full size the answer is on time: the local optimum, and a finite bound."""
     problem = gaussian(400, 64, seed=0).problem("conditional-dpp", 32)
@@ -117,7 +118,7 @@ def test_time_limit_leaves_a_set_and_a_bound(limit):
     answer = solve(problem, "outer_approximation", time_limit=limit)
     check(problem, answer)
     assert answer.status is Status.TIME_LIMIT
-    assert answer.seconds < limit + 5  # a second more at most when nothing else runs
+    assert answer.seconds < limit + 1.5
     assert answer.objective <= answer.bound < 0
 
 

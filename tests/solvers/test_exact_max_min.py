@@ -114,13 +114,14 @@ def test_a_photo_size_instance_is_proved_at_once():
 
 
 @pytest.mark.parametrize("limit", [0, 0.3, 2])
+@pytest.mark.alone
 def test_time_limit_leaves_a_set_and_a_bound(limit):
     """On an instance out of reach the answer is on time, and a proof of the same instance for fewer tokens does not contradict it."""
     problem = gaussian(200, 64, seed=0).problem("max-min", 20)
     answer = solve(problem, "node_packing", time_limit=limit)
     check(problem, answer)
     assert answer.status is Status.TIME_LIMIT
-    assert answer.seconds < limit + 5  # a second more at most when nothing else runs
+    assert answer.seconds < limit + 1.5
     assert answer.objective <= 0.9096836687 + 1e-9 <= answer.bound  # the optimum, proved once in a minute
     assert answer.bound in problem.distances
 
@@ -128,13 +129,14 @@ def test_time_limit_leaves_a_set_and_a_bound(limit):
 @pytest.mark.parametrize(
     ("method", "options"), [("kuby", {"solver": "scip"}), ("kuby", {"solver": "cp_sat"}), ("sayah_irnich", {})]
 )
+@pytest.mark.alone
 def test_textbook_models_keep_the_time_limit(method, options):
     """They come back on time with a set, and a bound that the optimum does not pass."""
     problem = gaussian(100, 64, seed=0).problem("max-min", 10)
     answer = solve(problem, method, time_limit=1, **options)
     check(problem, answer)
     assert answer.status is Status.TIME_LIMIT
-    assert answer.seconds < 6  # when other tests run beside
+    assert answer.seconds < 3.5
     assert answer.objective <= 0.9773820276567361 <= answer.bound
     assert answer.bound in problem.distances
 

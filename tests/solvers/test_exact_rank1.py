@@ -125,13 +125,14 @@ def test_real_size_is_proved(method):
 
 @pytest.mark.parametrize("method", MODELS)
 @pytest.mark.parametrize("limit", [0, 0.5])
+@pytest.mark.alone
 def test_time_limit(method, limit):
     """A limit too short for the root leaves the local optimum and the bound 0, on time."""
     problem = gaussian(576, 64, seed=0).problem("implicit-weight", 192)
     problem.gram  # noqa: B018 - formed outside the clock
     answer = solve(problem, method, time_limit=limit)
     check(problem, answer)
-    assert answer.seconds < limit + 5  # a second more at most when nothing else runs
+    assert answer.seconds < limit + 1.5
     assert answer.status is Status.TIME_LIMIT
     assert answer.objective <= answer.bound <= 0
 
