@@ -20,7 +20,7 @@ from lmm_integration.tiny.pictures import (
     background,
     card,
     clutter,
-    handwriting,
+    handwritten,
     outline,
 )
 
@@ -103,10 +103,9 @@ def draw_scene(
         cover.append(_shares(share, top, left))
         things.append(Thing(x=left + size / 2, y=top + size / 2, **what))  # type: ignore[arg-type]
 
-    ink, written = handwriting(split)
     for _ in range(rng.integers(digits[0], digits[1] + 1)):
-        which = rng.integers(len(written))
-        place(card(ink[which], rng), np.ones((BOX, BOX), np.float32), digit=int(written[which]))
+        ink, digit = handwritten(split, rng)
+        place(card(ink, rng), np.ones((BOX, BOX), np.float32), digit=digit)
     for colour, shape in _palette(int(rng.integers(shapes[0], shapes[1] + 1)), rng):
         share = outline(shape, int(rng.choice(SIZES)), int(rng.choice((-10, 0, 10))))
         paint = np.array(COLOURS[colour]) * rng.uniform(0.8, 1.1) + rng.normal(0, 8, 3)

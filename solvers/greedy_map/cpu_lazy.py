@@ -40,7 +40,10 @@ def extend(
     columns = min(WIDE, size - start)
     i, j = members(tokens, count), block_of(chosen, block, size)
     products(X, i, count, X, j, columns, X.shape[1], out)
-    products(factor, i, count, factor, j, columns, start, before)
+    if start:
+        products(factor, i, count, factor, j, columns, start, before)
+    else:
+        before[:] = 0
     t, zero = corners[block], X.dtype.type(0)
     a0, a1, a2, a3 = inverse[j[0]], inverse[j[1]], inverse[j[2]], inverse[j[3]]
     for a in range(count):

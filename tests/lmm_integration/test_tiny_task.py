@@ -9,7 +9,18 @@ pytest.importorskip("skimage")
 pytest.importorskip("sklearn")
 pytest.importorskip("PIL")
 
-from lmm_integration.tiny.pictures import COLOURS, DIGITS, PHOTOS, SHAPES, SPLITS, TOKENS, clutter, handwriting, outline
+from lmm_integration.tiny.pictures import (
+    COLOURS,
+    DIGITS,
+    PHOTOS,
+    SHAPES,
+    SPLITS,
+    TOKENS,
+    clutter,
+    handwriting,
+    handwritten,
+    outline,
+)
 from lmm_integration.tiny.queries import KINDS as OF_ONE
 from lmm_integration.tiny.queries import Query, ask, matching
 from lmm_integration.tiny.questions import KINDS, calibration_questions, draw_questions, test_questions
@@ -67,6 +78,21 @@ def test_splits_share_neither_photos_nor_handwriting():
     pages = [set(range(1797)[DIGITS[split]]) for split in SPLITS]
     assert len(set.union(*pages)) == sum(map(len, pages)) == 1797
     assert [len(handwriting(split)[1]) for split in SPLITS] == [len(page) for page in pages]
+
+
+def test_handwriting_is_bent_in_training_alone():
+    """As it stands on the page elsewhere; in training another time another shape, of about as much ink."""
+    for split in SPLITS:
+        ink, written = handwriting(split)
+        rng = np.random.default_rng(3)
+        drawn = [handwritten(split, rng) for _ in range(40)]
+        as_written = [any(np.array_equal(page, other) for other in ink[written == digit]) for page, digit in drawn]
+        if split == "train":
+            assert not any(as_written)
+            assert np.mean([page.mean() for page, _ in drawn]) == pytest.approx(ink.mean(), rel=0.15)
+            assert all(page.shape == (16, 16) and page.min() >= 0 and page.max() <= 1 for page, _ in drawn)
+        else:
+            assert all(as_written)
 
 
 THINGS = (

@@ -208,6 +208,23 @@ def test_things_are_named_where_a_text_finds_them():
     assert found["digit"] == 0
 
 
+def test_some_pictures_of_the_first_stage_have_more_cards_or_fewer_things():
+    """As the recipe says: cards beyond what a task has, and pictures with little in them."""
+    shown = {}
+    for name, shares in (
+        ("plain", {"sparse": 0.0}),
+        ("written", {"sparse": 0.0, "written": 1.0}),
+        ("few", {"sparse": 1.0}),
+    ):
+        recipe = TowerRecipe(True, 1, batch=12, texts=2, **shares)
+        truth = tower_batch(recipe, np.random.default_rng(0), tokenizer())[3]
+        shown[name] = [
+            int(((truth[what] >= 0) & (truth[what] < end)).sum()) for what, end in (("digit", 10), ("shape", 5))
+        ]
+    assert shown["written"][0] > 1.8 * shown["plain"][0]
+    assert shown["few"][1] < 0.6 * shown["plain"][1]
+
+
 def test_the_projector_starts_from_standardised_states():
     torch.manual_seed(0)
     model = llava_model(clip_model())

@@ -8,7 +8,7 @@ from lmm_integration.tiny.training.language import LanguageRecipe
 from lmm_integration.tiny.training.tower import TowerRecipe
 
 TOWERS = {
-    "labelled": TowerRecipe(labels=True, steps=2000),
+    "labelled": TowerRecipe(labels=True, steps=3200, written=0.3),
     "control": TowerRecipe(labels=False, steps=3100, sparse=0.5, pooled_from=500, named_from=2000),
 }
 
@@ -75,6 +75,16 @@ LATE = {
     "row": 0.03,
     "column": 0.06,
 }
+COUNTS = {
+    "exist": 0.09,
+    "count": 0.34,
+    "color": 0.07,
+    "shape": 0.09,
+    "digits": 0.24,
+    "relation": 0.11,
+    "row": 0.03,
+    "column": 0.03,
+}
 
 
 @dataclass(frozen=True)
@@ -108,16 +118,23 @@ RUNS = {
         after="rows",
         after_step=1250,
     ),
-    "labelled": Run(
+    "answers": Run(
         "labelled",
         LanguageRecipe("robust", steps=1550, shares=LATE, easy=650, easy_shares=EASY_COLUMNS, rate=1.2e-3, warmup=40),
         after="columns",
         after_step=1000,
     ),
+    "counts": Run("labelled", LanguageRecipe("robust", steps=2400, shares=COUNTS, rate=1.2e-3), after="answers"),
+    "labelled": Run(
+        "labelled",
+        LanguageRecipe("robust", steps=1200, shares=COUNTS, rate=1e-3),
+        after="counts",
+        after_step=1200,
+    ),
     "control": Run(
         "control",
         LanguageRecipe("robust", steps=900, shares=LATE, easy=400, easy_shares=EASY_ALL, rate=1.2e-3, tower_scale=0.5),
-        after="labelled",
+        after="answers",
     ),
     "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, shares=LATE, rate=5e-4), after="labelled"),
 }

@@ -50,6 +50,7 @@ class TowerRecipe:
     labels : whether patches have labels.
     steps, batch, texts : number of updates, pictures and texts in each.
     sparse : the share of pictures with few things in them, from which image-level losses learn sooner.
+    written : the share of pictures with more cards with digits than a task has, from the few hands there are.
     pooled_from : without labels, the step from which the soft maximum over patches is trained too, and
     named_from : that from which shapes and digits are named where it looks.
     """
@@ -59,6 +60,7 @@ class TowerRecipe:
     batch: int = 24
     texts: int = 40
     sparse: float = 0.2
+    written: float = 0.0
     pooled_from: int = 0
     named_from: int = 0
     rate: float = 1.5e-3
@@ -118,12 +120,12 @@ def tower_batch(
     recipe: TowerRecipe, rng: np.random.Generator, words: Any
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
     """Pixels, text ids, their mask, and what is right."""
-    scenes = [
-        draw_scene("train", rng, shapes=(1, 4), digits=(0, 1), extras=(0, 2))
-        if rng.random() < recipe.sparse
-        else draw_scene("train", rng)
-        for _ in range(recipe.batch)
-    ]
+    few: dict[str, Any] = {"shapes": (1, 4), "digits": (0, 1), "extras": (0, 2)}
+    scenes = []
+    for _ in range(recipe.batch):
+        kind = rng.random()
+        crowd = few if kind < recipe.sparse else {"digits": (2, 6)} if kind < recipe.sparse + recipe.written else {}
+        scenes.append(draw_scene("train", rng, **crowd))
     named = [((colour, None, None), f"a {colour} object") for colour in COLOURS] + [((None, None, "any"), "a digit")]
     named = ([] if recipe.labels else named) + [random_text(rng) for _ in range(recipe.texts)]
     rows = [[*words(text).input_ids, words.eos_token_id] for _, text in named]
