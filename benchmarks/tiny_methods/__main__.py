@@ -1,4 +1,4 @@
-"""Every method on the tiny models: `python -m benchmarks.tiny_methods [--parts methods,several,positions]`.
+"""Every method on the tiny models: `python -m benchmarks.tiny_methods [--parts methods,several,few,positions]`.
 
 Runs what is missing and goes on where it was stopped; what ran lies in runs/tiny_methods, the summaries in
 benchmarks/results/tiny_methods, tables and figures in docs. `--report` writes these anew from the summaries alone.
@@ -71,7 +71,7 @@ def measure(part: Part, run: str, folder: Path, commit: str) -> None:
         fingerprint=Setup(run, str(folder), ()).fingerprint,
         described={label: repr(pruner) for label, pruner in pruners.items() if "relevance" not in repr(pruner)},
     )
-    questions = test_questions(part.questions, kinds=part.kinds)
+    questions = test_questions(part.questions, kinds=part.kinds, scenes=part.scenes)
     table = cells(["none", "blind", *pruners], list(part.keeps), DRAWS)
     started = time.monotonic()
 

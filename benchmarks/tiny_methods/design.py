@@ -23,6 +23,7 @@ class Part:
     kinds : of questions.
     questions : how many.
     keeps : budgets.
+    scenes : what is drawn, a key of `lmm_integration.tiny.questions.SCENES`.
     """
 
     name: str
@@ -30,11 +31,13 @@ class Part:
     kinds: tuple[str, ...]
     questions: int
     keeps: Sequence[float]
+    scenes: str = "task"
 
 
 PARTS = {
     "methods": Part("methods", ("labelled", "control"), SINGLE, 240, RETENTION),
     "several": Part("several", ("labelled",), SEVERAL, 60, (0.11, 0.06, 0.03)),
+    "few": Part("few", ("labelled", "control"), SINGLE, 240, (0.25, 0.11, 0.06), scenes="few"),
     "positions": Part("positions", ("labelled", "labelled-plain"), SINGLE, 240, (0.25, 0.11)),
 }
 

@@ -62,4 +62,4 @@ def test_the_oracle_takes_objects_first():
 
 def test_the_design_has_seven_retentions_and_both_towers():
     assert len(RETENTION) == 7
-    assert PARTS["methods"].runs == ("labelled", "control")
+    assert PARTS["methods"].runs == PARTS["few"].runs == ("labelled", "control")

@@ -168,6 +168,16 @@ def test_questions_are_deterministic_and_a_smaller_limit_is_the_beginning():
     assert len({q.id for q in many}) == 40
 
 
+def test_scenes_with_few_things_show_fewer_and_are_told_apart():
+    task, few = test_questions(24, kinds=OF_ONE), test_questions(24, kinds=OF_ONE, scenes="few")
+    shown = [np.mean([q.facts["objects"].sum() for q in drawn]) for drawn in (few, task)]
+    assert shown[0] < 0.7 * shown[1]
+    assert not {q.id for q in task} & {q.id for q in few}
+    assert [q.kind for q in task] == [q.kind for q in few]
+    with pytest.raises(ValueError, match="scenes must be one of task, few, got 'many'"):
+        test_questions(1, scenes="many")
+
+
 def test_calibration_and_test_differ():
     a, b = calibration_questions(14), test_questions(14)
     assert not {q.group for q in a} & {q.group for q in b}

@@ -129,7 +129,7 @@ RUNS = {
         "labelled",
         LanguageRecipe("robust", steps=1200, shares=COUNTS, rate=1e-3),
         after="counts",
-        after_step=1200,
+        after_step=750,
     ),
     "control": Run(
         "control",
