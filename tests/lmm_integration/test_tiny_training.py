@@ -287,6 +287,23 @@ def test_the_second_stage_reaches_every_weight_but_the_tower(llava, regime):
     assert 0 <= found["right"] <= 1
 
 
+def test_emphasis_weighs_the_answers_of_a_kind(llava):
+    """With all weight on one kind the loss is that of a batch which asks nothing else."""
+    rng = np.random.default_rng(0)
+    pixels = pixels_of(draw_scene("train", rng).picture[None])
+    asked = [("how many rings ?", "2"), ("read the digits", "3 7")]
+
+    def loss(questions, kinds, **emphasis):
+        batch = Packer(tokenizer()).pack([questions], [all_of()], [np.zeros(1, int)], [True])
+        with torch.no_grad():
+            return Answering(llava, False, emphasis)(pixels, [1], batch, kinds)["answer"]
+
+    only, both = loss(asked[1:], ["digits"]), loss(asked, ["count", "digits"])
+    torch.testing.assert_close(loss(asked, ["count", "digits"], count=0.0), only)
+    heavy = loss(asked, ["count", "digits"], digits=3.0)
+    assert min(only, both) < heavy < max(only, both)
+
+
 def test_some_batches_have_several_pictures(llava):
     recipe = LanguageRecipe("robust", steps=1, shares=THINGS, batch=4, questions=3, several=1.0)
     losses = answer_losses(recipe, Answering(llava, tune_tower=False), tokenizer())

@@ -43,6 +43,8 @@ class LanguageRecipe:
     easy : so many steps at the start have few things in each picture, and of the background a tenth of the patches: to
         find what a word means among 256 patches takes much longer than among 40.
     easy_shares : `shares` of these steps.
+    emphasis : the weight of answers by kind of question, 1 for kinds that are not named: a picture has one question about
+        its digits.
     tower_scale : the rate of the vision tower as a share of `rate`; 0 leaves it as it is.
     """
 
@@ -54,6 +56,7 @@ class LanguageRecipe:
     several: float = 0.08
     easy: int = 0
     easy_shares: Mapping[str, float] = field(default_factory=dict)
+    emphasis: Mapping[str, float] = field(default_factory=dict)
     tower_scale: float = 0.0
     rate: float = 1.5e-3
     decay: float = 0.02
@@ -63,9 +66,9 @@ class LanguageRecipe:
 class Answering(nn.Module):
     """A LLaVA in training."""
 
-    def __init__(self, llava: Any, tune_tower: bool) -> None:
+    def __init__(self, llava: Any, tune_tower: bool, emphasis: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.llava, self.tune_tower = llava, tune_tower
+        self.llava, self.tune_tower, self.emphasis = llava, tune_tower, emphasis or {}
         self.places = PlaceHeads(llava.config.text_config.hidden_size)
         llava.model.vision_tower.requires_grad_(tune_tower)
 
@@ -91,7 +94,8 @@ class Answering(nn.Module):
         ).last_hidden_state
         asked = batch.targets != IGNORED
         scores, targets = self.llava.lm_head(states[asked]), batch.targets[asked]
-        weight = torch.where(targets == self.llava.generation_config.eos_token_id, END, 1.0)
+        heavy = torch.tensor([self.emphasis.get(kind, 1.0) for kind in kinds])[batch.question[asked]]
+        weight = torch.where(targets == self.llava.generation_config.eos_token_id, END, 1.0) * heavy
         losses = cross_entropy(scores, targets, reduction="none")
         wrong = torch.zeros(len(kinds)).index_add(0, batch.question[asked], (scores.argmax(-1) != targets).float())
         found = {"answer": (losses * weight).sum() / weight.sum(), "right": (wrong == 0).float().mean()}

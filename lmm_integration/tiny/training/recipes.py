@@ -76,14 +76,14 @@ LATE = {
     "column": 0.06,
 }
 COUNTS = {
-    "exist": 0.09,
-    "count": 0.34,
-    "color": 0.07,
-    "shape": 0.09,
-    "digits": 0.24,
-    "relation": 0.11,
+    "exist": 0.1,
+    "count": 0.38,
+    "color": 0.08,
+    "shape": 0.1,
+    "digits": 0.15,
+    "relation": 0.12,
     "row": 0.03,
-    "column": 0.03,
+    "column": 0.04,
 }
 
 
@@ -127,7 +127,7 @@ RUNS = {
     "counts": Run("labelled", LanguageRecipe("robust", steps=2400, shares=COUNTS, rate=1.2e-3), after="answers"),
     "labelled": Run(
         "labelled",
-        LanguageRecipe("robust", steps=1200, shares=COUNTS, rate=1e-3),
+        LanguageRecipe("robust", steps=1750, shares=COUNTS, emphasis={"digits": 3.0}, rate=1e-3),
         after="counts",
         after_step=750,
     ),

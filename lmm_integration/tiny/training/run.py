@@ -57,7 +57,7 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
     if run.after:
         before, _ = train_language(run.after, seed, out, say, run.after_step or None)
         take_language(llava, before, projector=RUNS[run.after].tower == run.tower)
-    module = Answering(llava, tune_tower=recipe.tower_scale > 0)
+    module = Answering(llava, recipe.tower_scale > 0, recipe.emphasis)
     tower = {id(p) for p in llava.model.vision_tower.parameters()}
     rest = [p for p in module.parameters() if p.requires_grad and id(p) not in tower]
     groups = [{"params": rest, "scale": 1.0}]
