@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import numpy as np
 
 from mmdp.checks import Int
 from solvers.exact.max_min.bitsets import ZERO, Words, bit, full, leading_zeros, lowest, size
 from solvers.exact.max_min.compiled import kernel
 from solvers.exact.max_min.tabu import Short
+
+SLICE = 200_000  # of an enumeration between looks at the clock, in words of 64 bits that its nodes hold
 
 
 @kernel
@@ -33,21 +38,40 @@ def _few_colours(close: Words, candidates: Words, need: int) -> bool:
     return True
 
 
-@kernel
-def all_cliques(far: Words, close: Words, k: int, most: int, max_nodes: int) -> tuple[Int, bool]:
+def all_cliques(
+    far: Words, close: Words, k: int, most: int, max_nodes: int, deadline: float = math.inf
+) -> tuple[Int, bool]:
     """((count, k) cliques of size k >= 1, whether these are all of them).
 
-    Stops once there would be more than `most`, or after `max_nodes` nodes. Depth first, vertices of least degree (the
-    last ones of a `FarGraph`) first, a branch being cut where a greedy colouring needs fewer colours than vertices
-    are missing.
+    Stops once there would be more than `most`, after `max_nodes` nodes, or at the deadline. Depth first, vertices of
+    least degree (the last ones of a `FarGraph`) first, a branch being cut where a greedy colouring needs fewer colours
+    than vertices are missing.
     """
     m, width = far.shape
-    found = np.empty((most, k), np.int64)
-    count = nodes = depth = 0
-    chosen = np.empty(k, np.int64)
+    found, chosen = np.empty((most, k), np.int64), np.empty(k, np.int64)
     candidates = np.zeros((k + 1, width), np.uint64)
     candidates[0] = full(m)
-    while depth >= 0:
+    depth = count = done = 0
+    while depth >= 0 and done < max_nodes and time.perf_counter() < deadline:
+        nodes = min(max_nodes - done, max(1, SLICE // max(1, width)))
+        depth, count = _more_cliques(far, close, found, chosen, candidates, depth, count, nodes)
+        done += nodes
+        if count > most:
+            return found, False
+    return found[:count], depth < 0
+
+
+@kernel
+def _more_cliques(
+    far: Words, close: Words, found: Int, chosen: Int, candidates: Words, depth: int, count: int, nodes: int
+) -> tuple[int, int]:
+    """Go on with the search from `depth`, with `count` cliques in `found`; where it stands after so many nodes.
+
+    A depth of -1 is its end, a count beyond the length of `found` that there are more.
+    """
+    most, k = found.shape
+    width = far.shape[1]
+    while depth >= 0 and nodes:
         v = -1
         if size(candidates[depth]) >= k - depth:
             for w in range(width - 1, -1, -1):
@@ -57,14 +81,12 @@ def all_cliques(far: Words, close: Words, k: int, most: int, max_nodes: int) -> 
         if v < 0:
             depth -= 1
             continue
-        nodes += 1
-        if nodes > max_nodes:
-            return found[:count], False
+        nodes -= 1
         candidates[depth, v >> 6] &= ~bit(v)
         chosen[depth] = v
         if depth == k - 1:
             if count == most:
-                return found, False
+                return depth, most + 1
             found[count] = chosen
             count += 1
             continue
@@ -72,7 +94,7 @@ def all_cliques(far: Words, close: Words, k: int, most: int, max_nodes: int) -> 
             candidates[depth + 1, w] = candidates[depth, w] & far[v, w]
         if not _few_colours(close, candidates[depth + 1], k - depth - 1):
             depth += 1
-    return found[:count], True
+    return depth, count
 
 
 @kernel

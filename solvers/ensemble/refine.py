@@ -97,7 +97,7 @@ def _best(
     best = np.sort(selection.indices)
     level = level_of(problem, selection.objective, best)
     best_score: Float = score(distances, best, criterion)
-    listed = level.everything(MOST) if time.perf_counter() < deadline else None
+    listed = level.everything(MOST, deadline) if time.perf_counter() < deadline else None
     if listed is not None:
         for tokens in listed:
             found = score(distances, tokens, criterion)

@@ -21,8 +21,8 @@ FRUITLESS = 40  # attempts without a new set, after which there is taken to be n
 class Level(Protocol):
     """The sets of value >= a threshold."""
 
-    def everything(self, most: int) -> Int | None:
-        """All of them as ascending rows, or None where they are too many to list."""
+    def everything(self, most: int, deadline: float) -> Int | None:
+        """All of them as ascending rows, or None where they are too many to list, or that takes too long."""
 
     def restart(self, rng: np.random.Generator, deadline: float) -> Int | None:
         """One of them, from a randomised search, or None."""
@@ -49,11 +49,12 @@ def optimal_sets(
     * conditional-dpp: v - eps - 1e-9, in nats;
     * implicit-weight: v - (eps + 1e-9) |v|.
 
-    Where the whole level set can be listed (at most 20,000 sets, found within a few seconds of clique search, or 5000
-    subsets in all for the other two objectives), all of it is returned, or a uniform sample. Otherwise sets come
-    from randomised restarts, each followed by a random walk of single swaps that stays in the level set. Such a walk
-    tends to the uniform distribution on the part of the level set that swaps connect, but its length is bounded and
-    the restarts favour what the search finds easily: the sample is **not uniform** and must not be read as one.
+    Where the whole level set can be listed (at most 20,000 sets, found within a few seconds of clique search and half
+    of the time, or 5000 subsets in all for the other two objectives), all of it is returned, or a uniform sample.
+    Otherwise sets come from randomised restarts, each followed by a random walk of single swaps that stays in the level
+    set. Such a walk tends to the uniform distribution on the part of the level set that swaps connect,
+    but its length is bounded and the restarts favour what the search finds easily: the sample is **not uniform** and must not
+    be read as one.
 
     Parameters
     ----------
@@ -146,7 +147,7 @@ def _rows(
         chosen = np.sort(rng.permutation(n)[:count]) if count < n else np.arange(n)
         return [np.array([i]) for i in chosen], count >= n, "all" if count >= n else "uniform"
     level = level_of(problem, threshold, best)
-    listed = level.everything(MOST) if time.perf_counter() < deadline else None
+    listed = level.everything(MOST, deadline) if time.perf_counter() < deadline else None
     if listed is not None:
         if len(listed) <= count:
             return list(listed), True, "all"

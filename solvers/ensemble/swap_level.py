@@ -104,14 +104,18 @@ class SwapLevel:
         else:
             self._matrix, self._wander = np.ascontiguousarray(problem.gram), wander_energy
 
-    def everything(self, most: int) -> Int | None:
-        """(count, k) ascending rows, or None where there are more than `most`, or too many subsets to look at."""
+    def everything(self, most: int, deadline: float) -> Int | None:
+        """(count, k) ascending rows, or None: more than `most`, too many subsets to look at, or no time for them."""
         n, k = self.problem.n, self.problem.k
         if math.comb(n, k) > MOST_SUBSETS:
             return None
-        subsets = np.array(list(itertools.combinations(range(n), k)), dtype=np.int64)
-        good = np.array([self.problem.value(subset) >= self.threshold for subset in subsets])
-        return subsets[good] if good.sum() <= most else None
+        good = []
+        for subset in map(np.array, itertools.combinations(range(n), k)):
+            if time.perf_counter() >= deadline or len(good) > most:
+                return None
+            if self.problem.value(subset) >= self.threshold:
+                good.append(subset)
+        return np.array(good).reshape(-1, k) if len(good) <= most else None
 
     def restart(self, rng: np.random.Generator, deadline: float) -> Int | None:
         """A set found by best-improvement swaps from the best set with a sixth of its members replaced at random."""

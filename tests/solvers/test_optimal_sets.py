@@ -9,6 +9,7 @@ import pytest
 from mmdp import ConditionalDPP, Constraints, ImplicitWeight, MaxMinDiversity, check
 from mmdp.instances import clustered, gaussian, gkd, load, som
 from solvers import optimal_sets, solve
+from solvers.ensemble import far_sets
 from solvers.ensemble.far_sets import all_cliques, wander
 from solvers.ensemble.sample import level_of
 from solvers.exact.max_min.far_graph import far_graph
@@ -102,8 +103,8 @@ def test_one_pair_fixes_the_optimum_and_the_rest_is_free():
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_cliques_are_those_of_networkx(seed):
-    """Every clique of size k, once each; with too small an allowance the answer is not called complete."""
+def test_cliques_are_those_of_networkx(seed, monkeypatch):
+    """Every clique of size k, once each, however often the clock is looked at; no answer that was cut is complete."""
     networkx = pytest.importorskip("networkx")
     rng = np.random.default_rng(seed)
     n, k = int(rng.integers(2, 30)), int(rng.integers(1, 6))
@@ -124,6 +125,11 @@ def test_cliques_are_those_of_networkx(seed):
     if expected:
         assert not all_cliques(graph.far, graph.close, k, len(expected) - 1, 10**9)[1]
         assert not all_cliques(graph.far, graph.close, k, 500_000, 0)[1]
+        assert not all_cliques(graph.far, graph.close, k, 500_000, 10**9, deadline=-math.inf)[1]
+    monkeypatch.setattr(far_sets, "SLICE", 1)
+    again, complete = all_cliques(graph.far, graph.close, k, 500_000, 10**9)
+    assert complete
+    assert np.array_equal(again, found)
 
 
 def test_the_walk_is_uniform_on_its_component():
