@@ -266,6 +266,33 @@ def test_the_easy_start_keeps_what_shows_something(monkeypatch):
     assert min(len(kept) for kept in packed[1][0].kept) >= 0.3 * TOKENS - 1
 
 
+def test_pruned_samples_can_lose_background_above_all(monkeypatch):
+    """All of them with `things` at 1: half of the background at most is left, and more of the things than of it."""
+    from lmm_integration.tiny.training import language
+
+    drawn, packed = [], []
+
+    def draw(split, rng, **options):
+        drawn.append(draw_scene(split, rng, **options))
+        return drawn[-1]
+
+    monkeypatch.setattr(language, "draw_scene", draw)
+    recipe = LanguageRecipe("robust", steps=1, shares=THINGS, batch=3, questions=4, several=0.0, things=1.0)
+    losses = answer_losses(recipe, lambda pixels, of, batch, kinds: packed.append(batch), tokenizer())
+    for seed in range(6):
+        losses(np.random.default_rng(seed), 0)
+    of_things, of_others = [], []
+    for scene, kept in zip(drawn, [kept for batch in packed for kept in batch.kept], strict=True):
+        if len(kept) < TOKENS:
+            shown = (scene.cover > COVERED).any(0)
+            left = np.isin(np.arange(TOKENS), kept)
+            of_things.append(left[shown].mean())
+            of_others.append(left[~shown].mean())
+    assert 0 < len(of_things) < len(drawn)
+    assert max(of_others) < 0.6
+    assert np.mean(of_things) > 0.55 > 0.35 > np.mean(of_others)
+
+
 def test_every_kind_is_asked_in_training_and_no_unknown_one():
     for run in RUNS.values():
         assert set(run.language.shares) - set(STEPS) == set(KINDS)

@@ -39,6 +39,9 @@ class LanguageRecipe:
         as in a prompt of up to sixteen pictures.
     steps, batch, questions : number of updates, prompts in each, questions about each.
     shares : how often each kind of question is asked, by name.
+    things : the share of pruned samples that lose background above all: of their tokens with a thing 40 % or more are
+        left, of the others half or less. A model that meets random shares alone counts by proportion: where a method
+        keeps things and drops background it sees one digit twice.
     several : the share of batches with two to four pictures in each prompt.
     easy : so many steps at the start have few things in each picture, and of the background a tenth of the patches: to
         find what a word means among 256 patches takes much longer than among 40.
@@ -53,6 +56,7 @@ class LanguageRecipe:
     shares: Mapping[str, float]
     batch: int = 8
     questions: int = 16
+    things: float = 0.0
     several: float = 0.08
     easy: int = 0
     easy_shares: Mapping[str, float] = field(default_factory=dict)
@@ -136,6 +140,8 @@ def answer_losses(
             share = min(share, 2.0 / max(of))
         if easy:
             kept = [_mostly_things(pictures[0], rng) for pictures in scenes]
+        elif dropped and max(of) == 1 and recipe.things:
+            kept = [_biased(p[0], recipe.things, share, rng) for p in scenes]
         else:
             kept = [_some(TOKENS * m, max(1, round(share * TOKENS * m)), rng) for m in of]
         close = [bool(recipe.regime == "plain" or rng.random() < 0.5) for _ in of]
@@ -196,10 +202,19 @@ def _some(n: int, k: int, rng: np.random.Generator) -> np.ndarray:
     return np.arange(n) if k >= n else np.sort(rng.permutation(n)[:k])
 
 
-def _mostly_things(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Patches with a thing, and a tenth of the others."""
+def _biased(scene: Scene, things: float, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Above all patches with a thing, in so many of all samples, or a random share."""
+    if rng.random() >= things:
+        return _some(TOKENS, round(share * TOKENS), rng)
+    return _mostly_things(scene, rng, of_things=rng.uniform(0.4, 1), of_others=rng.uniform(0, 0.5))
+
+
+def _mostly_things(
+    scene: Scene, rng: np.random.Generator, of_things: float = 1.0, of_others: float = 0.1
+) -> np.ndarray:
+    """Shares of the patches with a thing and of the others."""
     shown = (scene.cover > COVERED).any(0)
-    return np.flatnonzero(shown | (rng.random(TOKENS) < 0.1))
+    return np.flatnonzero(rng.random(TOKENS) < np.where(shown, of_things, of_others))
 
 
 def _starts(images: int, *, spread: bool, rng: np.random.Generator) -> np.ndarray:

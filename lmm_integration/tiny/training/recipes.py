@@ -125,11 +125,16 @@ RUNS = {
         after_step=1000,
     ),
     "counts": Run("labelled", LanguageRecipe("robust", steps=2400, shares=COUNTS, rate=1.2e-3), after="answers"),
-    "labelled": Run(
+    "digits": Run(
         "labelled",
         LanguageRecipe("robust", steps=1750, shares=COUNTS, emphasis={"digits": 3.0}, rate=1e-3),
         after="counts",
         after_step=750,
+    ),
+    "labelled": Run(
+        "labelled",
+        LanguageRecipe("robust", steps=500, shares=COUNTS, emphasis={"digits": 3.0}, things=0.6, rate=7e-4, warmup=30),
+        after="digits",
     ),
     "control": Run(
         "control",
