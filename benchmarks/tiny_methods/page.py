@@ -29,7 +29,7 @@ def write_pages() -> None:
             stem = f"tiny_{part.name}_{run.replace('-', '_')}"
             (TABLES / f"{stem}.md").write_text(retention_table(found), encoding="utf-8")
             (TABLES / f"{stem}_kinds.md").write_text(kind_table(found), encoding="utf-8")
-            if part.name != "positions":
+            if part.name in ("methods", "several"):
                 draw_accuracy(found["summary"], f"{run} tower, {found['questions']} questions").savefig(
                     FIGURES / f"{stem}.png"
                 )
