@@ -109,7 +109,7 @@ class SwapLevel:
         n, k = self.problem.n, self.problem.k
         if math.comb(n, k) > MOST_SUBSETS:
             return None
-        good = []
+        good: list[Int] = []
         for subset in map(np.array, itertools.combinations(range(n), k)):
             if time.perf_counter() >= deadline or len(good) > most:
                 return None
