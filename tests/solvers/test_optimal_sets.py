@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 
 import numpy as np
 import pytest
@@ -130,6 +131,25 @@ def test_cliques_are_those_of_networkx(seed, monkeypatch):
     again, complete = all_cliques(graph.far, graph.close, k, 500_000, 10**9)
     assert complete
     assert np.array_equal(again, found)
+
+
+def test_listing_leaves_half_of_the_time_to_the_sampling(monkeypatch):
+    """A list that is never finished in time: its deadline is halfway, and the sample still comes from restarts."""
+    from solvers.ensemble import max_min_level
+
+    asked = []
+
+    def unfinished(far, close, k, most, max_nodes, deadline):
+        asked.append((time.perf_counter(), deadline))
+        return np.empty((0, k), np.int64), False
+
+    monkeypatch.setattr(max_min_level, "all_cliques", unfinished)
+    problem = gaussian(60, 8, seed=0).problem("max-min", 6)
+    found = optimal_sets(problem, 0.3, count=5, time_limit=4.0, best=solve(problem, "exact"))
+    ((now, deadline),) = asked
+    assert 0 < deadline - now <= 2.0
+    assert len(found) == 5
+    assert not found[0].stats["complete"]
 
 
 def test_the_walk_is_uniform_on_its_component():
