@@ -18,6 +18,8 @@ from solvers.lazy.cosines import nearest
 from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.lazy.sketch import bytes_1x1, interval, intervals
 
+CLOSE = 0.125  # of the work at most on distances that bytes cannot tell apart: where all are alike there is no end to it
+
 
 @kernel
 def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float) -> int:
@@ -35,7 +37,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
             i, j = tokens[a], tokens[a + step]
             least, _ = interval(sketched, i, j, bytes_1x1(sketched[0], (i,), (j,))[0])
             score[a], score[a + step] = min(score[a], -least), min(score[a + step], -least)
-    work = 0.5 * m
+    work, close = 0.5 * m, 0
     top = block_maxima(score)
     low, high = np.empty(4, X.dtype), np.empty(4, X.dtype)
     ceiling, open_ones = np.empty(m, X.dtype), np.empty(m, np.int64)
@@ -46,7 +48,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
         a = highest(score, top)
         if finished[a]:
             return int(tokens[a])
-        if work > effort:
+        if work > effort or close > CLOSE * effort:
             return -1
         known, bound = number(-2), -score[a]
         for step in range(2 * blocks):
@@ -67,6 +69,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
                         low[q] = ceiling[b] = nearest(X, inverse, tokens[a], open_ones, 1)
                         known = max(known, low[q])
                         work += 1
+                        close += 1
                     bound = max(bound, low[q])
                     if -low[q] < score[b]:
                         lower(score, top, b, -low[q])

@@ -390,6 +390,24 @@ def test_every_path_makes_the_same_choice(door, module, limit, monkeypatch):
         assert choose(door, data, 80).tolist() == expected
 
 
+def test_a_burst_of_comparisons_is_no_reason_for_the_matrix(monkeypatch):
+    """1440 tokens in 120 clusters: when each has a chosen token, every other token is compared anew, and only once."""
+    monkeypatch.setattr(farthest_first_cpu, "cosines", None)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(120, 1024))
+    X = centres[rng.integers(0, 120, 1440)] + 0.3 * rng.normal(size=(1440, 1024))
+    assert len(set(farthest_first_cpu.farthest_first(X.astype(np.float32), 504).tolist())) == 504
+
+
+def test_tokens_without_neighbours_go_to_the_matrix_soon(monkeypatch):
+    """Where all distances are equal, bytes tell none of them apart: the search for the first token gives up."""
+    monkeypatch.setattr(farthest_first_cpu, "lazy_traverse", None)
+    data = sample(400, 1, d=512)
+    data["X"] = np.linalg.qr(np.random.default_rng(1).normal(size=(512, 400)))[0].T.astype(np.float32)
+    monkeypatch.setattr(farthest_first_cpu, "START", 0.4)  # looking at all pairs, four at a time, would take 0.125
+    assert_same_choice("farthest_first", data, 40)
+
+
 @pytest.mark.parametrize("cost", [0.0, 1e9])
 def test_both_paths_of_rank1(cost, monkeypatch):
     """With the whole matrix and without."""

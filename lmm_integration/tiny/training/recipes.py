@@ -85,6 +85,14 @@ COUNTS = {
     "row": 0.03,
     "column": 0.04,
 }
+EASY_COUNTS = {
+    "exist": 0.1,
+    "count": 0.25,
+    "color": 0.1,
+    "shape": 0.2,
+    "digits": 0.25,
+    "relation": 0.1,
+}
 
 
 @dataclass(frozen=True)
@@ -136,10 +144,38 @@ RUNS = {
         LanguageRecipe("robust", steps=500, shares=COUNTS, emphasis={"digits": 3.0}, things=0.6, rate=7e-4, warmup=30),
         after="digits",
     ),
-    "control": Run(
+    "control-answers": Run(
         "control",
         LanguageRecipe("robust", steps=900, shares=LATE, easy=400, easy_shares=EASY_ALL, rate=1.2e-3, tower_scale=0.5),
         after="answers",
+    ),
+    "control-digits": Run(
+        "control",
+        LanguageRecipe(
+            "robust",
+            steps=2000,
+            shares=COUNTS,
+            easy=300,
+            easy_shares=EASY_COUNTS,
+            emphasis={"digits": 3.0},
+            rate=1.2e-3,
+            tower_scale=0.5,
+        ),
+        after="control-answers",
+    ),
+    "control": Run(
+        "control",
+        LanguageRecipe(
+            "robust",
+            steps=500,
+            shares=COUNTS,
+            emphasis={"digits": 3.0},
+            things=0.6,
+            rate=7e-4,
+            warmup=30,
+            tower_scale=0.5,
+        ),
+        after="control-digits",
     ),
     "labelled-plain": Run("labelled", LanguageRecipe("plain", steps=300, shares=LATE, rate=5e-4), after="labelled"),
 }

@@ -56,7 +56,8 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
     standardise(llava)
     if run.after:
         before, _ = train_language(run.after, seed, out, say, run.after_step or None)
-        take_language(llava, before, projector=RUNS[run.after].tower == run.tower)
+        same = RUNS[run.after].tower == run.tower
+        take_language(llava, before, projector=same, tower=same and RUNS[run.after].language.tower_scale > 0)
     module = Answering(llava, recipe.tower_scale > 0, recipe.emphasis)
     tower = {id(p) for p in llava.model.vision_tower.parameters()}
     rest = [p for p in module.parameters() if p.requires_grad and id(p) not in tower]
@@ -79,9 +80,10 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
     return llava.eval(), clip
 
 
-def take_language(llava: Any, other: Any, *, projector: bool) -> None:
-    """Copy the language model, and the projector if asked."""
-    for part in ("language_model", *(["multi_modal_projector"] if projector else [])):
+def take_language(llava: Any, other: Any, *, projector: bool, tower: bool = False) -> None:
+    """Copy the language model, and the projector and the vision tower if asked."""
+    asked = {"multi_modal_projector": projector, "vision_tower": tower}
+    for part in ("language_model", *(name for name, wanted in asked.items() if wanted)):
         getattr(llava.model, part).load_state_dict(getattr(other.model, part).state_dict())
     llava.lm_head.load_state_dict(other.lm_head.state_dict())
 
