@@ -27,9 +27,9 @@ def page(data: dict[str, Any]) -> str:
             data["rows"][case.name] for case in cases() if case.algorithm == algorithm and case.name in data["rows"]
         ]
         if rows:
-            parts += [f"## {algorithm}: {words}", table(algorithm, rows), legend(algorithm)]
+            parts += [f"### {algorithm}: {words}", table(algorithm, rows), legend(algorithm)]
     if data["first_call"]:
-        parts += ["## The first call", first_call_table(data["first_call"])]
+        parts += ["### The first call", first_call_table(data["first_call"])]
     return "\n\n".join(parts) + "\n"
 
 

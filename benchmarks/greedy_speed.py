@@ -4,11 +4,12 @@
     --seconds S      for each pair of ours and a peer (1)
     --cores KIND     "one core" or "all cores" (both)
     --busy           say in the results that other work was on the machine
-    --table          write the table from the results there are, measure nothing
+    --table          write the tables from the results there are, measure nothing
 
 The gate comes first: the tests of the doors must pass. Then every case runs in a process of its own kind (one pinned
 core, or all cores), ours and each peer in turns, and the results are rewritten after each case; what was measured at
-this commit on this machine is not measured again. No ratio is written where the answers differ.
+this commit on this machine is not measured again. No ratio is written where the answers differ. Processors with AVX-512
+and with AVX2 have results and a table each: what the loops are made of differs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,10 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.greedy_cases import ALL, ONE, cases
+from solvers.lazy.tiles import FEATURES
 
+VECTORS = "avx512" if FEATURES.get("avx512f") else "avx2" if FEATURES.get("avx2") else platform.machine()
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "greedy_speed.json"
-TABLE = ROOT / "docs" / "_tables" / "greedy_speed.md"
+RESULTS = ROOT / "benchmarks" / "results" / f"greedy_speed_{VECTORS}.json"
+TABLES = ROOT / "docs" / "_tables"
 GATE = (
     "tests/solvers/test_doors_cpu.py",
     "tests/solvers/test_published_loops.py",
@@ -65,10 +69,11 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def load_results() -> dict[str, Any]:
-    """What was measured so far."""
-    if RESULTS.is_file():
-        data: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+def load_results(path: Path | None = None) -> dict[str, Any]:
+    """What was measured so far, on processors of this kind unless another file is named."""
+    path = path or RESULTS
+    if path.is_file():
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return data
     return {"sessions": [], "first_call": {}, "rows": {}}
 
@@ -88,7 +93,7 @@ def save_results(data: dict[str, Any]) -> None:
     draft.parent.mkdir(parents=True, exist_ok=True)
     draft.write_text(text, encoding="utf-8")
     draft.replace(RESULTS)
-    write_table()
+    write_tables()
 
 
 def measure_all(cores: str, only: str, seconds: float, busy: bool, again: bool) -> int:
@@ -124,12 +129,13 @@ def in_child(cores: str, arguments: Sequence[str]) -> int:
     return subprocess.run(command, cwd=ROOT, env=settings, check=False).returncode
 
 
-def write_table() -> None:
-    """The table of the documentation from the results."""
+def write_tables() -> None:
+    """The tables of the documentation, one from each file of results."""
     from benchmarks.greedy_page import page
 
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text(page(load_results()), encoding="utf-8")
+    TABLES.mkdir(parents=True, exist_ok=True)
+    for path in RESULTS.parent.glob("greedy_speed_*.json"):
+        (TABLES / f"{path.stem}.md").write_text(page(load_results(path)), encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="*", help="pattern of case names")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each pair of ours and a peer")
     parser.add_argument("--busy", action="store_true", help="other work is on the machine")
-    parser.add_argument("--table", action="store_true", help="write the table only")
+    parser.add_argument("--table", action="store_true", help="write the tables only")
     parser.add_argument("--cores", choices=[ONE, ALL], help="one kind of process only")
     parser.add_argument("--child", help=argparse.SUPPRESS)  # the process that measures, started by `in_child`
     options = parser.parse_args(argv)
@@ -146,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.child == ONE:
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         return measure_all(options.child, options.only, options.seconds, options.busy, options.only != "*")
-    write_table()
+    write_tables()
     wrong = 0
     if not options.table:
         if subprocess.run([sys.executable, "-m", "pytest", "-q", *GATE], cwd=ROOT, check=False).returncode:

@@ -18,7 +18,9 @@ from solvers.lazy.cosines import nearest
 from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.lazy.sketch import bytes_1x1, interval, intervals
 
-CLOSE = 0.125  # of the work at most on distances that bytes cannot tell apart: where all are alike there is no end to it
+CLOSE = (
+    0.125  # of the work at most on distances that bytes cannot tell apart: where all are alike there is no end to it
+)
 
 
 @kernel

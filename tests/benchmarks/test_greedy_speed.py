@@ -110,7 +110,7 @@ def test_inputs_are_what_they_are_called():
 def test_resumed_results_keep_their_session(monkeypatch, tmp_path):
     """Rows point to the session they were measured in; equal sessions become one, those without rows go."""
     monkeypatch.setattr(greedy_speed, "RESULTS", tmp_path / "results.json")
-    monkeypatch.setattr(greedy_speed, "write_table", lambda: None)
+    monkeypatch.setattr(greedy_speed, "write_tables", lambda: None)
     empty = greedy_speed.load_results()
     assert empty["rows"] == {}
     greedy_speed.save_results(
@@ -125,9 +125,13 @@ def test_resumed_results_keep_their_session(monkeypatch, tmp_path):
     assert [data["sessions"][row["session"]] for row in data["rows"].values()] == ["old", "new", "old"]
 
 
-def test_the_table_of_the_documentation_is_that_of_the_results():
-    """docs/_tables/greedy_speed.md is generated: `python -m benchmarks.greedy_speed --table`."""
-    assert Path(greedy_speed.TABLE).read_text(encoding="utf-8") == greedy_page.page(greedy_speed.load_results())
+def test_the_tables_of_the_documentation_are_those_of_the_results():
+    """docs/_tables/greedy_speed_*.md are generated: `python -m benchmarks.greedy_speed --table`."""
+    results = sorted(greedy_speed.RESULTS.parent.glob("greedy_speed_*.json"))
+    tables = sorted(greedy_speed.TABLES.glob("greedy_speed_*.md"))
+    assert [path.stem for path in results] == [path.stem for path in tables] != []
+    for data, table in zip(results, tables, strict=True):
+        assert table.read_text(encoding="utf-8") == greedy_page.page(greedy_speed.load_results(data))
 
 
 def test_every_case_is_a_row_of_its_own():
