@@ -19,7 +19,9 @@ def to_numpy(values: Any) -> npt.NDArray[Any]:
         values = values.float() if "bfloat16" in str(values.dtype) else values
         values = values.numpy()
     array = np.asarray(values)
-    return from_bfloat16(array.view(np.uint16)) if array.dtype.name == "bfloat16" else array  # as ml_dtypes has it
+    if array.dtype.kind == "V" and array.dtype.name == "bfloat16":  # as ml_dtypes has it; names take microseconds
+        return from_bfloat16(array.view(np.uint16))
+    return array
 
 
 def from_bfloat16(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

@@ -134,9 +134,10 @@ class Batch:
             if name not in tokens:
                 _check_values(name, array, mask, single, weight=True)
         budgets = _as_whole(k, "k", len(mask), single)
-        if (budgets < 0).any():
+        if budgets.min(initial=0) < 0:
             raise ValueError(f"k must be >= 0, got {budgets.min()}")
-        batch = cls(arrays, budgets, mask, int(np.max(to_numpy(k), initial=0)), single, tuple(tokens))
+        width = int(budgets.max() if len(budgets) else np.max(to_numpy(k), initial=0))
+        batch = cls(arrays, budgets, mask, width, single, tuple(tokens))
         if look:
             batch.refuse_bad_tokens()
         return batch
@@ -184,10 +185,14 @@ class Batch:
 
     def samples(self) -> list[Sample]:
         """Every sample where it stands."""
-        limits = np.minimum(self.k, self.valid.sum(axis=1))
         return [
-            Sample(b, mask, int(limits[b]), {name: array[b] for name, array in self.arrays.items()})
-            for b, mask in enumerate(self.valid)
+            Sample(
+                b,
+                mask,
+                min(int(k), int(np.count_nonzero(mask))),
+                {name: array[b] for name, array in self.arrays.items()},
+            )
+            for b, (k, mask) in enumerate(zip(self.k, self.valid, strict=True))
         ]
 
     def share(self, pick: Callable[[Sample], Int]) -> Int:
@@ -248,6 +253,8 @@ def _check_values(name: str, array: Array, mask: Bool, single: bool, *, weight: 
 
 
 def _as_whole(values: Any, name: str, samples: int, single: bool) -> Int:
+    if type(values) is int and abs(values) < 2**63:
+        return np.full(samples, values, dtype=np.int64)
     array = to_numpy(values)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be whole numbers, got {values!r}")

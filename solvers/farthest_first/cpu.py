@@ -22,7 +22,7 @@ from solvers.farthest_first.cpu_start import most_isolated
 from solvers.lazy.choice import lazy_pays
 from solvers.lazy.compiled import compile_times
 from solvers.lazy.gram import cosines
-from solvers.lazy.rows import directions
+from solvers.lazy.rows import directions, inverse_norms
 from solvers.lazy.sketch import WIDEST, sketch
 
 NARROW = 128  # columns below which rounding to bytes saves nothing
@@ -94,30 +94,33 @@ def run(problem: MaxMinDiversity, request: Request, start: int | None = None) ->
 
 def _choose(batch: Batch, sample: Sample, start: int | None) -> Int:
     """The picks of one sample."""
-    X, inverse = directions(batch, sample)
+    n, d = sample.arrays["X"].shape
+    lazy = NARROW <= d <= WIDEST and lazy_pays(sample.k, n, d, SHARE, OVERHEAD)
+    X, inverse, *sketched = directions(batch, sample, sketch if lazy else inverse_norms)
     live = inverse > 0
     if start is not None and not live[start]:  # nothing is far from a token without direction
         order = np.concatenate([np.flatnonzero(live), np.flatnonzero(sample.valid & ~live)])
         return np.concatenate([[start], order[order != start]])[: sample.k]
-    chosen = _traverse(X, live, inverse, min(sample.k, int(live.sum())), start)
+    chosen = _traverse(X, live, inverse, min(sample.k, int(np.count_nonzero(live))), start, *sketched)
+    if len(chosen) == sample.k:
+        return chosen
     last = np.flatnonzero(sample.valid & ~live)[: sample.k - len(chosen)]
     return np.concatenate([chosen, last])
 
 
-def _traverse(X: Array, live: Bool, inverse: Array, k: int, start: int | None) -> Int:
-    """The first k live tokens."""
+def _traverse(X: Array, live: Bool, inverse: Array, k: int, start: int | None, sketched: Any = None) -> Int:
+    """The first k live tokens; lazily where there is a sketch, for as long as that pays."""
     if not k:
         return np.empty(0, dtype=np.int64)
-    n, d = X.shape
     first, done = -1 if start is None else start, 0
     chosen = np.empty(k, dtype=np.int64)
-    if NARROW <= d <= WIDEST and lazy_pays(k, n, d, SHARE, OVERHEAD):
-        sketched = sketch(X, live, inverse)
+    if sketched is not None:
+        full = len(X) ** 2
         if first < 0:
-            first = most_isolated(X, live, inverse, sketched, START * n * n)
+            first = most_isolated(X, live, inverse, sketched, START * full)
         if first >= 0:
             chosen[0] = first
-            done = lazy_traverse(X, live, inverse, sketched, chosen, LOOP * n * n)
+            done = lazy_traverse(X, live, inverse, sketched, chosen, LOOP * full)
     if done < k:
         similarity = cosines(X, live, inverse)
         snap(similarity)

@@ -100,7 +100,7 @@ def _choose(batch: Batch, sample: Sample) -> tuple[Int, int]:
     _, exponent = np.frexp(relevance.max(initial=0.0))
     scaled = np.ldexp(relevance, -exponent)  # exact, and the squares cannot overflow
     weight = np.square(scaled).astype(X.dtype)
-    chosen = np.empty(min(sample.k, int(live.sum())), dtype=np.int64)
+    chosen = np.empty(min(sample.k, int(np.count_nonzero(live))), dtype=np.int64)
     rank, whole = 0, False
     if lazy_pays(len(chosen), len(X), X.shape[1], SHARE, OVERHEAD):
         rank, whole = lazy_cholesky(X, inverse, weight, chosen, EFFORT * len(X) ** 2)

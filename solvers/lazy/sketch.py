@@ -22,6 +22,7 @@ from numba.extending import intrinsic
 
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import largest_size
+from solvers.lazy.rows import inverse_norm
 from solvers.lazy.tiles import FEATURES, INDEX, VECTOR_BYTES, elementwise, halves, load_vector, row_pointer, spread_out
 
 DOT_BYTES = bool(FEATURES.get("avx512vnni")) and bool(FEATURES.get("avx512f"))
@@ -137,27 +138,33 @@ def round_row(row: Any, scale: Any, out: Any) -> Any:
 
 
 @kernel
-def sketch(X: Any, live: Any, inverse: Any) -> Any:
-    """(bytes (n, w), scales (n,), offsets (n,), errors (n,)) of the live rows of an (n, d) matrix with norms 1/inverse.
+def sketch(X: Any, valid: Any) -> Any:
+    """(inverse norms, whether they are fine, (bytes (n, w), scales (n,), offsets (n,), errors (n,))) of an (n, d) matrix.
 
-    ``scales[i] * scales[j] * (bytes_1x4(...) - offsets[j])`` approximates the cosine of i and j; see `interval`.
+    The first two as `inverse_norms` has them, in the same pass: a row is rounded while the nearest cache holds it. Rows
+    of inverse norm 0 have no bytes. ``scales[i] * scales[j] * (bytes_1x4(...) - offsets[j])`` approximates the cosine of
+    i and j; see `interval`.
     """
     n, d = X.shape
     number = X.dtype.type
     width = (d + LANES - 1) // LANES * LANES
     Q = np.empty((n, width), np.int8)
-    scales, errors = np.zeros(n, X.dtype), np.zeros(n, X.dtype)
+    inverse, scales, errors = np.zeros(n, X.dtype), np.zeros(n, X.dtype), np.zeros(n, X.dtype)
     offsets = np.zeros(n, np.int32)
     rounding = number(2 * d + 64) * np.finfo(X.dtype).eps
+    fine = True
     for i in range(n):
-        if live[i]:
-            scale = largest_size(X[i]) / number(127)
-            Q[i, d:] = 0
-            left, total = round_row(X[i], scale, Q[i])
-            scales[i] = scale * inverse[i]
-            offsets[i] = OFFSET * total
-            errors[i] = np.sqrt(left) * inverse[i] + rounding
-    return Q, scales, offsets, errors
+        if valid[i]:
+            inverse[i], here = inverse_norm(X[i])
+            fine &= here
+            if here and inverse[i] > 0:
+                scale = largest_size(X[i]) / number(127)
+                Q[i, d:] = 0
+                left, total = round_row(X[i], scale, Q[i])
+                scales[i] = scale * inverse[i]
+                offsets[i] = OFFSET * total
+                errors[i] = np.sqrt(left) * inverse[i] + rounding
+    return inverse, fine, (Q, scales, offsets, errors)
 
 
 @inlined

@@ -84,7 +84,7 @@ def _choose(batch: Batch, sample: Sample, lam: float) -> Int:
     K, V, energies = updates(batch, sample)
     magnitude = np.sqrt(energies)
     weight = K.dtype.type(lam)
-    chosen = np.empty(min(sample.k, int((magnitude > 0).sum())), dtype=np.int64)
+    chosen = np.empty(min(sample.k, int(np.count_nonzero(magnitude))), dtype=np.int64)
     done, (heads, n, width) = 0, K.shape
     if len(chosen) and lazy_pays(len(chosen), n, heads * (width + V.shape[2]) // 2, SHARE, OVERHEAD):
         done = lazy_relevance(K, V, magnitude, weight, chosen, EFFORT * n * n)
@@ -95,4 +95,6 @@ def _choose(batch: Batch, sample: Sample, lam: float) -> Int:
 
 def zeros_last(chosen: Int, size: Array, valid: Array, k: int) -> Int:
     """The chosen tokens, then the valid ones of size 0 in index order, up to k."""
+    if len(chosen) == k:
+        return chosen
     return np.concatenate([chosen, np.flatnonzero(valid & ~(size > 0))[: k - len(chosen)]])

@@ -98,8 +98,10 @@ def test_intervals_hold_the_cosines_that_tiles_compute(dtype, kind):
     elif kind == "tiny":
         X *= 1e-11
     X, live = X.astype(dtype), np.ones(40, bool)
-    inverse, _ = inverse_norms(X, live)
-    sketched, low, high = sketch(X, live, inverse), np.empty(4, dtype), np.empty(4, dtype)
+    inverse, fine, sketched = sketch(X, live)
+    assert fine
+    assert inverse.tolist() == inverse_norms(X, live)[0].tolist()
+    low, high = np.empty(4, dtype), np.empty(4, dtype)
     exact = cosines(X, live, inverse)
     for i in range(40):
         for start in range(0, 40, 4):
