@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+EQUAL = "equal"
 KINDS = {
     "photo": "patches of a photograph through a fixed random network",
     "iid": "independent Gaussian tokens",
     "clustered": "clusters of twelve tokens in random order",
     "duplicates": "photo tokens, half of them copies of others",
+    EQUAL: "orthogonal tokens, all at the same distance",
 }
 PATCH, HIDDEN, NETWORK = 14, 1024, 12345
 
@@ -34,16 +36,21 @@ def sample(kind: str, n: int, d: int, seed: int = 0) -> Sample:
 
     Raises
     ------
-    ValueError : an unknown kind, or for photographs an n other than 576 (24 x 24 patches), 2880 (a picture and its four
-        quarters at twice the size) or 6272 (32 frames of 14 x 14 patches with a slow pan).
+    ValueError : an unknown kind, more orthogonal tokens than columns, or for photographs an n other than 576 (24 x 24
+        patches), 2880 (a picture and its four quarters at twice the size) or 6272 (32 frames of 14 x 14 patches with a
+        slow pan).
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if kind == EQUAL and n > d:
+        raise ValueError(f"there are at most {d} orthogonal tokens of width {d}, got n = {n}")
     rng = np.random.default_rng([seed, n, d])
     if kind == "iid":
         X, V = rng.normal(size=(n, d)), rng.normal(size=(n, d))
     elif kind == "clustered":
         X, V = clustered(n, d, rng), clustered(n, d, rng)
+    elif kind == EQUAL:
+        X, V = (np.linalg.qr(rng.normal(size=(d, n)))[0].T for _ in range(2))
     else:
         X, V = photo_tokens(n, d, seed, NETWORK), photo_tokens(n, d, seed, NETWORK + 1)
     relevance = rng.random(n) if kind == "iid" else np.convolve(rng.normal(size=n), np.ones(9) / 9, "same")

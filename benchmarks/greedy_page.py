@@ -21,7 +21,8 @@ def page(data: dict[str, Any]) -> str:
         + ". ".join(_session(each) for each in data["sessions"])
         + "."
     ]
-    parts.append("\n".join(f"* {kind}: {words}." for kind, words in KINDS.items()))
+    used = {row["kind"] for row in data["rows"].values()}
+    parts.append("\n".join(f"* {kind}: {words}." for kind, words in KINDS.items() if kind in used))
     for algorithm, words in ALGORITHMS.items():
         rows = [
             data["rows"][case.name] for case in cases() if case.algorithm == algorithm and case.name in data["rows"]

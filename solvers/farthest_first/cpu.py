@@ -26,7 +26,7 @@ from solvers.lazy.rows import directions, inverse_norms
 from solvers.lazy.sketch import WIDEST, sketch
 
 NARROW = 128  # columns below which rounding to bytes saves nothing
-SHARE, OVERHEAD = 0.6, 192  # see `lazy_pays`
+SHARE, OVERHEAD = 0.85, 192  # see `lazy_pays`
 START, LOOP = 0.08, 0.18  # full products, as shares of n^2, beyond which the Gram matrix is the better bargain
 
 

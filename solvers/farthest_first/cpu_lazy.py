@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from solvers.lazy.choice import STRIDE
+from solvers.lazy.choice import STRIDE, work_left
 from solvers.lazy.compiled import kernel
 from solvers.lazy.cosines import nearest
 from solvers.lazy.queue import block_maxima, highest, lower
@@ -25,9 +25,8 @@ NONE = -1
 def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, effort: float) -> int:
     """Fill `chosen` after its first place; return how far it came.
 
-    It stops before the end when what it will take from there exceeds `effort` full products, at the rate of the last
-    steps and of all steps, which falls with the number of tokens that are left. Live tokens only, at least as many as
-    places. Time O(n k d) at worst, memory O(n) beside the sketch.
+    It stops before the end when what it will take from there exceeds `effort` full products. Live tokens only, at least
+    as many as places. Time O(n k d) at worst, memory O(n) beside the sketch.
     """
     n, k = len(X), len(chosen)
     number = X.dtype.type
@@ -91,8 +90,7 @@ def lazy_traverse(X: Any, live: Any, inverse: Any, sketched: Any, chosen: Any, e
             if compared[i] == s and open_place[i] == NONE:
                 best = max(best, value)
         if s % STRIDE == 0:
-            rate, left = min((work - worked) / STRIDE, work / s), k - s  # work comes in bursts, which do not last
-            if s > STRIDE and rate * left * (1 - left / (2 * (n - s))) > effort:
+            if s > STRIDE and work_left(work, worked, s, k, n) > effort:  # in the first steps every token is new
                 return s
             worked = work
         chosen[s] = i

@@ -18,7 +18,7 @@ from solvers.lazy.compiled import compile_times
 from solvers.lazy.gram import cosines
 from solvers.lazy.rows import directions
 
-SHARE, OVERHEAD = 0.64, 256  # see `lazy_pays`
+SHARE, OVERHEAD = 0.83, 256  # see `lazy_pays`
 EFFORT = 0.03  # tiles of products, as a share of n^2, beyond which the Gram matrix is the better bargain
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from solvers.greedy_map.naive import PIVOT
-from solvers.lazy.choice import STRIDE
+from solvers.lazy.choice import STRIDE, work_left
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
 from solvers.lazy.groups import WIDE, block_of, gather, keep_best, members, next_group, products, sort_by_block
@@ -83,8 +83,8 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
     """Fill `chosen` with greedy picks; return how many there are, and whether that is all there are to be had.
 
     `weight` is (n,) squared relevance, 0 for tokens that are not candidates. It stops early when no token passes the
-    pivot, or when what it will take from there exceeds `effort` tiles of 16 products at the rate of the last steps and
-    at that of all. Time O(n k (d + k)) at worst, memory O(n k).
+    pivot, or when what it will take from there exceeds `effort` tiles of 16 products. Time O(n k (d + k)) at worst,
+    memory O(n k).
     """
     n, k = len(X), len(chosen)
     number = X.dtype.type
@@ -148,8 +148,7 @@ def lazy_cholesky(X: Any, inverse: Any, weight: Any, chosen: Any, effort: float)
         if score[leader] == none:
             return s, True
         if s and s % STRIDE == 0:
-            rate = min((work - worked) / STRIDE, work / s)  # work comes in bursts, which do not last
-            if rate * (k - s) > effort:
+            if work_left(work, worked, s, k, n) > effort:
                 return s, False
             worked = work
         chosen[s] = leader

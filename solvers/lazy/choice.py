@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from solvers.lazy.compiled import inlined
+
 STRIDE = 16  # steps between two forecasts of the work that is left
 
 
@@ -14,3 +16,14 @@ def lazy_pays(k: int, n: int, d: int, limit: float, overhead: float) -> bool:
     photographs and on independent ones, between which there is little difference at such shares.
     """
     return k <= limit * n * d / (d + overhead)
+
+
+@inlined
+def work_left(work: float, worked: float, s: int, k: int, n: int) -> float:
+    """What the steps from s to k will take, after `work` so far, `worked` of it before the last `STRIDE` steps.
+
+    At the lower of the rates of these steps and of all, for work comes in bursts, which do not last. The rate falls with
+    the number of tokens that are left.
+    """
+    left = k - s
+    return min((work - worked) / STRIDE, work / s) * left * (1 - left / (2 * (n - s)))

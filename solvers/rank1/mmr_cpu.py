@@ -16,7 +16,7 @@ from solvers.rank1.cpu_updates import gram_of_updates, updates
 from solvers.rank1.mmr_cpu_lazy import lazy_relevance, matrix_relevance
 from solvers.rank1.mmr_naive import check_lam
 
-SHARE, OVERHEAD = 0.65, 64  # see `lazy_pays`
+SHARE, OVERHEAD = 0.72, 64  # see `lazy_pays`
 EFFORT = 0.05  # tiles of entries, as a share of n^2, beyond which the Gram matrix is the better bargain
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from solvers.lazy.choice import STRIDE
+from solvers.lazy.choice import STRIDE, work_left
 from solvers.lazy.compiled import inlined, kernel
 from solvers.lazy.extremes import first_equal, largest
 from solvers.lazy.groups import WIDE, block_of, gather, keep_best, members, next_group, products, sort_by_block
@@ -37,8 +37,7 @@ def compare(
 
 @kernel
 def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort: float) -> int:
-    """Fill `chosen` and return how far it came; it stops early when what is left, at the rate of the last
-    steps, would exceed `effort` tiles of 16 entries.
+    """Fill `chosen` and return how far it came; it stops early when what is left exceeds `effort` tiles of 16 entries.
 
     Tokens of magnitude 0 are not candidates; there are at least as many others as places. The first bound is
     Cauchy-Schwarz, G_ij >= -||dW_i|| ||dW_j||, widened by what rounding can do. Time O(n k H (d + d_v)) at worst,
@@ -111,7 +110,7 @@ def lazy_relevance(K: Any, V: Any, magnitude: Any, lam: Any, chosen: Any, effort
                         else:
                             held = keep_best(close, held, i, score)
         if s % STRIDE == 0:
-            if (work - worked) / STRIDE * (k - s) > effort:
+            if work_left(work, worked, s, k, n) > effort:
                 return s
             worked = work
         chosen[s] = leader

@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("torch", reason="the published loops are torch")
 pytest.importorskip("skimage", reason="photo tokens need scikit-image")
 
-from benchmarks import greedy_page, greedy_speed
+from benchmarks import greedy_choice, greedy_page, greedy_speed
 from benchmarks.greedy_calls import picks_of
 from benchmarks.greedy_cases import Case, cases
 from benchmarks.greedy_check import same_answer, shortfall
 from benchmarks.greedy_contenders import CONTENDERS, OURS
-from benchmarks.greedy_inputs import KINDS, Sample, sample
+from benchmarks.greedy_inputs import EQUAL, KINDS, Sample, sample
 from benchmarks.greedy_measure import measure
 from benchmarks.paired import paired
 from solvers.farthest_first import naive as farthest_first_naive
@@ -94,14 +94,17 @@ def test_rounds_alternate_and_ratios_are_paired():
 def test_inputs_are_what_they_are_called():
     """The same numbers every time; half of the duplicates are copies; other sizes are refused."""
     for kind in KINDS:
-        one = sample(kind, 576, 64, 1)
-        again = sample.__wrapped__(kind, 576, 64, 1)
+        d = 576 if kind == EQUAL else 64
+        one = sample(kind, 576, d, 1)
+        again = sample.__wrapped__(kind, 576, d, 1)
         assert np.array_equal(one.X, again.X)
         assert one.X.dtype == one.relevance.dtype == np.float32
         assert 0 < one.relevance.min() <= one.relevance.max() <= 1
     assert 300 < len(np.unique(sample("duplicates", 576, 64).X, axis=0)) < 500
     with pytest.raises(ValueError, match="come in 576, 2880 or 6272, got n = 100"):
         sample("photo", 100, 64)
+    with pytest.raises(ValueError, match="at most 64 orthogonal tokens of width 64, got n = 576"):
+        sample(EQUAL, 576, 64)
     with pytest.raises(ValueError, match="kind must be one of"):
         sample("gaussian", 576, 64)
 
@@ -141,3 +144,23 @@ def test_every_case_is_a_row_of_its_own():
         (n, algorithm) for n in (576, 2880, 6272) for algorithm in (*NAIVE, "max-min, distances given")
     }
     assert json.loads(json.dumps(vars(everything[0]))) == vars(everything[0])
+
+
+def test_the_table_of_the_choice_is_that_of_the_results():
+    """docs/_tables/greedy_choice_*.md are generated; names are unique, and every share has a column."""
+    everything = list(greedy_choice.cases())
+    assert len({case.name for case in everything}) == len(everything)
+    results = sorted(greedy_choice.RESULTS.parent.glob("greedy_choice_*.json"))
+    assert results
+    for path in results:
+        written = (greedy_choice.TABLES / f"{path.stem}.md").read_text(encoding="utf-8")
+        assert written == greedy_choice.table(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_one_case_of_the_choice():
+    """Times of the choice and of both paths, on the smallest budget."""
+    row = greedy_choice.measure(greedy_choice.Case("max-min", "iid", 576, 64, 0.05))
+    assert row["k"] == 29
+    assert set(row["ms"]) == {"choice", "lazy", "Gram"}
+    assert min(row["ms"].values()) > 0
+    assert row["ratio"] > 0
