@@ -7,6 +7,7 @@ from typing import Any
 from benchmarks.greedy_cases import cases
 from benchmarks.greedy_contenders import ALGORITHMS, CONTENDERS, OURS
 from benchmarks.greedy_inputs import KINDS
+from benchmarks.greedy_targets import target_table
 
 HEAD = ("best peer", "tokens", "n × d", "k", "batch", "cores", "ours, ms")
 
@@ -23,6 +24,8 @@ def page(data: dict[str, Any]) -> str:
     ]
     used = {row["kind"] for row in data["rows"].values()}
     parts.append("\n".join(f"* {kind}: {words}." for kind, words in KINDS.items() if kind in used))
+    if targets := target_table(data["rows"]):
+        parts += ["### Targets", targets]
     for algorithm, words in ALGORITHMS.items():
         rows = [
             data["rows"][case.name] for case in cases() if case.algorithm == algorithm and case.name in data["rows"]

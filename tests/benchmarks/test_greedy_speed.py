@@ -17,6 +17,7 @@ from benchmarks.greedy_check import same_answer, shortfall
 from benchmarks.greedy_contenders import CONTENDERS, OURS
 from benchmarks.greedy_inputs import EQUAL, KINDS, Sample, sample
 from benchmarks.greedy_measure import measure
+from benchmarks.greedy_targets import TARGETS, met, target_table
 from benchmarks.paired import paired
 from solvers.farthest_first import naive as farthest_first_naive
 from solvers.greedy_map import naive as greedy_map_naive
@@ -134,6 +135,27 @@ def test_the_tables_of_the_documentation_are_those_of_the_results():
     assert [path.stem for path in results] == [path.stem for path in tables] != []
     for data, table in zip(results, tables, strict=True):
         assert table.read_text(encoding="utf-8") == greedy_page.page(greedy_speed.load_results(data))
+
+
+def test_targets_are_judged_by_what_was_measured():
+    """Each is about a case of the grid and one of its contenders; a ratio that was not written is no target met."""
+    names = {case.name for case in cases()}
+    for case, peer, least in TARGETS:
+        assert f"{case}/one core" in names
+        assert peer in {each.name for each in CONTENDERS if each.algorithm == case.partition("/")[0]}
+        assert least > 1
+    rows = {
+        "mmr/photo/576x1024/k58/B1/one core": {
+            "peers": {"torch": {"ratio": 24.9}, "retrieval style": {"other_answer": "3 tokens in common"}}
+        },
+        "dpp/photo/576x1024/k192/B1/one core": {"peers": {"as published": {"ratio": 10.0}}},
+    }
+    assert [(case[:3], least, ratio) for case, _, least, ratio in met(rows)] == [
+        ("dpp", 10.0, 10.0),
+        ("mmr", 25.0, 24.9),
+    ]
+    assert target_table(rows).startswith("1 of 2 targets")
+    assert target_table({}) == ""
 
 
 def test_every_case_is_a_row_of_its_own():
