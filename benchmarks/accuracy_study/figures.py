@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.accuracy_study.analysis import RUNGS, Verdict, accuracy, ladder, mean_level
@@ -46,12 +47,23 @@ def heading(tower: str, k: int, pictures: int) -> str:
     return f"{tower} tower, {k} tokens, {of_plan(pictures, k)} pictures"
 
 
+def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels of that size, at most two in a row, with one y-axis."""
+    columns = min(2, panels)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for ax in axes[panels:]:
+        ax.remove()
+    return figure, list(axes[:panels])
+
+
 def draw_contrasts(found: Mapping[str, Sequence[Verdict]]) -> Figure:
     """Differences of the confirmatory family with their intervals, beside the margin; one panel a model and budget."""
     panels = [(tower, k) for tower, rows in found.items() for k in sorted({row.k for row in rows})]
     longest = max(sum(row.k == k for row in found[tower]) for tower, k in panels)
-    figure = Figure(figsize=(4.6 * len(panels) + 1.4, 0.36 * longest + 1.3), layout="constrained")
-    for ax, (tower, k) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+    figure, axes = grid(len(panels), 5.3, 0.3 * longest + 1.0)
+    for ax, (tower, k) in zip(axes, panels, strict=True):
         rows = [row for row in found[tower] if row.k == k][::-1]
         for y, row in enumerate(rows):
             mean, low, high, _ = row.found.difference
@@ -69,8 +81,8 @@ def draw_contrasts(found: Mapping[str, Sequence[Verdict]]) -> Figure:
 def draw_levels(found: Mapping[str, Sequence[Record]]) -> Figure:
     """Accuracy along the way from random sets to the best known, with bad sets and the unpruned model beside."""
     panels = [(tower, k) for tower, records in found.items() for k in sorted({r.k for r in records})]
-    figure = Figure(figsize=(4.4 * len(panels), 4.0), layout="constrained")
-    for ax, (tower, k) in zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
+    figure, axes = grid(len(panels), 4.8, 3.7)
+    for ax, (tower, k) in zip(axes, panels, strict=True):
         records = [r for r in found[tower] if r.k == k]
         for family, colour in COLOURS.items():
             if not any(family in r.problems for r in records):
@@ -93,8 +105,8 @@ def draw_levels(found: Mapping[str, Sequence[Record]]) -> Figure:
             ax.annotate(text, (0.01, height), xycoords=("axes fraction", "data"), va=side, fontsize=8)
         ax.set_title(heading(tower, k, len(records)), fontsize=10)
         ax.set_xlabel("level: random sets 0, best known 1")
-    figure.axes[0].set_ylabel("accuracy, %")
-    figure.axes[0].legend(fontsize=8, loc="center left")
+    figure.supylabel("accuracy, %", fontsize=10)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
     return figure
 
 
@@ -106,8 +118,8 @@ def mean_level_of(records: Sequence[Record], family: str, label: str) -> float:
 def draw_ladder(found: Mapping[str, Sequence[Record]]) -> Figure:
     """How well each rung ranks the sets of a picture as accuracy does."""
     panels = [(tower, k) for tower, records in found.items() for k in sorted({r.k for r in records})]
-    figure = Figure(figsize=(4.4 * len(panels), 3.8), layout="constrained")
-    for ax, (tower, k) in zip(np.atleast_1d(figure.subplots(1, len(panels), sharey=True)), panels, strict=True):
+    figure, axes = grid(len(panels), 4.8, 3.3)
+    for ax, (tower, k) in zip(axes, panels, strict=True):
         records = [r for r in found[tower] if r.k == k]
         for shift, (family, colour) in enumerate(COLOURS.items()):
             if not any(family in r.problems for r in records):
@@ -120,6 +132,6 @@ def draw_ladder(found: Mapping[str, Sequence[Record]]) -> Figure:
         ax.axhline(0, color="#888888", lw=0.8)
         ax.set_xticks(range(len(RUNG_NAMES)), list(RUNG_NAMES.values()), fontsize=8)
         ax.set_title(heading(tower, k, len(records)), fontsize=10)
-    figure.axes[0].set_ylabel("rank correlation with accuracy, within pictures")
-    figure.axes[0].legend(fontsize=8)
+    figure.supylabel("rank correlation with accuracy, within pictures", fontsize=10)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
     return figure

@@ -18,16 +18,12 @@ from solvers.lazy.cosines import nearest
 from solvers.lazy.queue import block_maxima, highest, lower
 from solvers.lazy.sketch import bytes_1x1, interval, intervals
 
-CLOSE = (
-    0.125  # of the work at most on distances that bytes cannot tell apart: where all are alike there is no end to it
-)
-
 
 @kernel
 def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float) -> int:
-    """Its lowest index; -1 when the work exceeds `effort` full products. Live tokens only, at least one.
+    """Its lowest index; -1 when the work exceeds `effort` full products, or bytes tell hardly any distances apart.
 
-    Time O(n^2 d) at worst, memory O(n) beside the sketch.
+    Live tokens only, at least one. Time O(n^2 d) at worst, memory O(n) beside the sketch.
     """
     number = X.dtype.type
     tokens = np.flatnonzero(live)
@@ -39,7 +35,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
             i, j = tokens[a], tokens[a + step]
             least, _ = interval(sketched, i, j, bytes_1x1(sketched[0], (i,), (j,))[0])
             score[a], score[a + step] = min(score[a], -least), min(score[a + step], -least)
-    work, close = 0.5 * m, 0
+    work, scans, close = 0.5 * m, 0, 0
     top = block_maxima(score)
     low, high = np.empty(4, X.dtype), np.empty(4, X.dtype)
     ceiling, open_ones = np.empty(m, X.dtype), np.empty(m, np.int64)
@@ -50,7 +46,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
         a = highest(score, top)
         if finished[a]:
             return int(tokens[a])
-        if work > effort or close > CLOSE * effort:
+        if work > effort or close > max(m, 2 * scans):  # of 4 pairs a scan
             return -1
         known, bound = number(-2), -score[a]
         for step in range(2 * blocks):
@@ -62,6 +58,7 @@ def most_isolated(X: Any, live: Any, inverse: Any, sketched: Any, effort: float)
             start = 4 * block
             intervals(sketched, tokens[a], tokens, start, m, low, high)
             work += 1
+            scans += 1
             for q in range(min(4, m - start)):
                 b = start + q
                 ceiling[b] = high[q]

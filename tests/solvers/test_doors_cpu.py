@@ -399,6 +399,13 @@ def test_a_burst_of_comparisons_is_no_reason_for_the_matrix(monkeypatch):
     assert len(set(farthest_first_cpu.farthest_first(X.astype(np.float32), 504).tolist())) == 504
 
 
+def test_wide_independent_tokens_need_no_matrix(monkeypatch):
+    """Their distances differ by little more than rounding to bytes hides, but by that much."""
+    monkeypatch.setattr(farthest_first_cpu, "cosines", None)
+    X = np.random.default_rng(2).normal(size=(576, 4096)).astype(np.float32)
+    assert len(set(farthest_first_cpu.farthest_first(X, 58).tolist())) == 58
+
+
 def test_tokens_without_neighbours_go_to_the_matrix_soon(monkeypatch):
     """Where all distances are equal, bytes tell none of them apart: the search for the first token gives up."""
     monkeypatch.setattr(farthest_first_cpu, "lazy_traverse", None)
