@@ -18,15 +18,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
 
-from benchmarks.greedy_calls import Call, Prepare, our_path
-from benchmarks.greedy_inputs import EQUAL, sample
-from benchmarks.greedy_speed import ROOT, TABLES, THREADS, VECTORS, session
+from benchmarks.greedy_calls import Call, Prepare, our_path, picks_of
+from benchmarks.greedy_cases import Case
+from benchmarks.greedy_check import same_answer
+from benchmarks.greedy_inputs import EQUAL, KINDS, sample
+from benchmarks.greedy_speed import ROOT, SAME, TABLES, THREADS, VECTORS, session
 from benchmarks.paired import once
 from solvers.farthest_first import cpu as farthest_first_cpu
 from solvers.greedy_map import cpu as greedy_map_cpu
@@ -34,7 +35,6 @@ from solvers.rank1 import mmr_cpu
 
 RESULTS = ROOT / "benchmarks" / "results" / f"greedy_choice_{VECTORS}.json"
 SHARES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8)
-KINDS = ("photo", "iid", "clustered", "duplicates", EQUAL)
 SECONDS, LEAST = 0.5, 6  # of each case, and its rounds
 AUTO, LAZY, GRAM = "choice", "lazy", "Gram"
 
@@ -60,38 +60,28 @@ DOORS: dict[str, tuple[Prepare, Prepare, Prepare]] = {  # limits are set for the
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    """One algorithm on one kind of tokens, with a share of them to keep."""
-
-    algorithm: str
-    kind: str
-    n: int
-    d: int
-    share: float
-
-    @property
-    def name(self) -> str:
-        """As `--only` sees it."""
-        return f"{self.algorithm}/{self.kind}/{self.n}x{self.d}/{self.share:g}"
-
-
 def cases() -> Iterator[Case]:
     """The grid; there are no more orthogonal tokens than columns."""
     for (n, d), algorithm, kind, share in itertools.product(((576, 1024), (2880, 2048)), DOORS, KINDS, SHARES):
         if kind != EQUAL or n <= d:
-            yield Case(algorithm, kind, n, d, share)
+            yield Case(algorithm, kind, n, d, round(share * n))
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Milliseconds of the three, medians, and the median ratio of the choice to the better of the two paths."""
-    k = round(case.share * case.n)
+    """Milliseconds of the three, medians, and the median ratio of the choice to the better of the two paths.
+
+    Raises
+    ------
+    ValueError : the three do not choose the same tokens: nothing is to be said about their speed.
+    """
     samples = [sample(case.kind, case.n, case.d)]
     calls: dict[str, Call] = {
-        name: prepare(samples, k, [0]) for name, prepare in zip((AUTO, LAZY, GRAM), DOORS[case.algorithm], strict=True)
+        name: prepare(samples, case.k, [0])
+        for name, prepare in zip((AUTO, LAZY, GRAM), DOORS[case.algorithm], strict=True)
     }
-    for call in calls.values():
-        call()
+    first, *others = (picks_of(call())[0] for call in calls.values())
+    if not all(same_answer(case.algorithm, samples[0], first, picks) for picks in others):
+        raise ValueError(f"{case.name}: the paths choose different tokens; nothing is timed")
     orders = itertools.cycle(itertools.permutations(calls))
     rounds: list[dict[str, float]] = []
     started = time.perf_counter()
@@ -99,7 +89,6 @@ def measure(case: Case) -> dict[str, Any]:
         rounds.append({name: once(calls[name], time.process_time) for name in next(orders)})
     return {
         **vars(case),
-        "k": k,
         "ms": {name: 1e3 * float(np.median([each[name] for each in rounds])) for name in calls},
         "ratio": float(np.median([each[AUTO] / min(each[LAZY], each[GRAM]) for each in rounds])),
         "rounds": len(rounds),
@@ -136,14 +125,16 @@ def measure_all(only: str, busy: bool) -> None:
     """What is missing at this commit, or what is asked for."""
     now = session(busy)
     data = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {"rows": {}}
-    if data.get("session", {}).get("commit") != now["commit"]:
+    if any(data.get("session", {}).get(key) != now[key] for key in SAME):
         data["rows"] = {}
     data["session"] = now
     for case in cases():
         if not fnmatch(case.name, only) or (only == "*" and case.name in data["rows"]):
             continue
         data["rows"][case.name] = row = measure(case)
-        RESULTS.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        draft = RESULTS.with_suffix(".new")
+        draft.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        draft.replace(RESULTS)
         print(f"{row['ratio']:6.2f}  {_cell(row):24} {case.name}", flush=True)
 
 

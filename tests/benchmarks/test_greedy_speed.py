@@ -180,9 +180,20 @@ def test_the_table_of_the_choice_is_that_of_the_results():
 
 
 def test_one_case_of_the_choice():
-    """Times of the choice and of both paths, on the smallest budget."""
-    row = greedy_choice.measure(greedy_choice.Case("max-min", "iid", 576, 64, 0.05))
-    assert row["k"] == 29
+    """Times of the choice and of both paths."""
+    row = greedy_choice.measure(Case("max-min", "iid", 576, 64, 29))
     assert set(row["ms"]) == {"choice", "lazy", "Gram"}
     assert min(row["ms"].values()) > 0
     assert row["ratio"] > 0
+
+
+def test_paths_that_differ_are_not_timed(monkeypatch):
+    """The last path leaves out the most isolated token."""
+    auto, lazy, _ = greedy_choice.DOORS["max-min"]
+
+    def other(samples, k, first):
+        return lambda: lazy(samples, k + 1, first)()[:, 1:]
+
+    monkeypatch.setitem(greedy_choice.DOORS, "max-min", (auto, lazy, other))
+    with pytest.raises(ValueError, match="the paths choose different tokens"):
+        greedy_choice.measure(Case("max-min", "iid", 576, 64, 29))

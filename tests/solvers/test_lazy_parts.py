@@ -5,7 +5,7 @@ import pytest
 from numba import njit
 
 from solvers.lazy import sketch as sketches
-from solvers.lazy.choice import lazy_pays
+from solvers.lazy.choice import lazy_pays, work_left
 from solvers.lazy.compiled import compile_times
 from solvers.lazy.cosines import nearest
 from solvers.lazy.extremes import first_equal, largest, largest_size
@@ -215,3 +215,12 @@ def test_compile_time_is_told_apart():
         twice(1)
     assert sum(first) > 0
     assert sum(second) == 0
+
+
+def test_work_that_is_left():
+    """At the lower of the rates of the last 16 steps and of all, falling to the share of tokens that is left."""
+    steady = work_left(320.0, 160.0, 32, 132, 10**9)
+    assert steady == pytest.approx(10 * 100)
+    assert work_left(320.0, 0.0, 32, 132, 10**9) == pytest.approx(steady)  # a burst: twice the rate for 16 steps
+    assert work_left(320.0, 304.0, 32, 132, 10**9) == pytest.approx(100)  # and a lull
+    assert work_left(320.0, 160.0, 32, 132, 132) == pytest.approx(steady / 2)  # every token is chosen
