@@ -386,6 +386,34 @@ def test_a_part_of_a_run_is_its_beginning(tmp_path, monkeypatch):
     assert [json.loads(log[-1])["step"] for log in lines] == [2, 1, 4]
 
 
+def test_a_tuned_tower_goes_into_the_runs_that_follow(tmp_path, monkeypatch):
+    """Through a run that leaves it as it is, and into the CLIP model of the folder; another tower takes none."""
+    small = LanguageRecipe("plain", steps=1, shares=THINGS, batch=1, questions=2, warmup=1)
+    for name in ("small", "other"):
+        monkeypatch.setitem(recipes.TOWERS, name, TowerRecipe(labels=False, steps=1, batch=1, texts=2))
+    monkeypatch.setitem(recipes.RUNS, "tuned", recipes.Run("small", replace(small, tower_scale=0.5)))
+    monkeypatch.setitem(recipes.RUNS, "next", recipes.Run("small", small, "tuned"))
+    monkeypatch.setitem(recipes.RUNS, "last", recipes.Run("small", small, "next"))
+    monkeypatch.setitem(recipes.RUNS, "apart", recipes.Run("other", small, "tuned"))
+    quiet = {"say": lambda line: None}
+
+    def weights(model):
+        return model.model.vision_tower.state_dict()
+
+    tuned, clip = train_language("tuned", 0, tmp_path, **quiet)
+    expected = weights(tuned)
+    name = next(key for key in expected if key.endswith("q_proj.weight"))
+    base = clip.vision_model.state_dict()[name.removeprefix("vision_model.")]
+    assert not torch.equal(expected[name], base)
+    last, _ = train_language("last", 0, tmp_path, **quiet)
+    assert all(torch.equal(expected[key], value) for key, value in weights(last).items())
+    apart, _ = train_language("apart", 0, tmp_path, **quiet)
+    assert torch.equal(weights(apart)[name], base)
+    export("last", 0, tmp_path, tmp_path / "folder", **quiet)
+    saved = type(clip).from_pretrained(tmp_path / "folder" / "clip").vision_model.state_dict()
+    assert torch.equal(saved[name.removeprefix("vision_model.")].half(), expected[name].half())
+
+
 def test_the_rate_rises_and_falls():
     rates = [schedule(step, 100, 10) for step in range(100)]
     assert rates[0] < rates[5] < rates[9]

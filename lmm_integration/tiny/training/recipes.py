@@ -103,7 +103,8 @@ class Run:
     ----------
     tower : a key of `TOWERS`.
     language : the second stage.
-    after : the run whose language model it starts from, and its projector where the tower is the same; "" for a fresh one.
+    after : the run whose language model it starts from, and its projector and tower where that is the same; "" for a
+        fresh one.
     after_step : where in that run; 0 is its end.
     """
 

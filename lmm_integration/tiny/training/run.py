@@ -56,8 +56,7 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
     standardise(llava)
     if run.after:
         before, _ = train_language(run.after, seed, out, say, run.after_step or None)
-        same = RUNS[run.after].tower == run.tower
-        take_language(llava, before, projector=same, tower=same and RUNS[run.after].language.tower_scale > 0)
+        take_weights(llava, before, same_tower=RUNS[run.after].tower == run.tower)
     module = Answering(llava, recipe.tower_scale > 0, recipe.emphasis)
     tower = {id(p) for p in llava.model.vision_tower.parameters()}
     rest = [p for p in module.parameters() if p.requires_grad and id(p) not in tower]
@@ -80,10 +79,9 @@ def train_language(name: str, seed: int, out: Path, say: Say = print, until: int
     return llava.eval(), clip
 
 
-def take_language(llava: Any, other: Any, *, projector: bool, tower: bool = False) -> None:
-    """Copy the language model, and the projector and the vision tower if asked."""
-    asked = {"multi_modal_projector": projector, "vision_tower": tower}
-    for part in ("language_model", *(name for name, wanted in asked.items() if wanted)):
+def take_weights(llava: Any, other: Any, *, same_tower: bool) -> None:
+    """Copy the language model; with the same tower, which may have been tuned, that and the projector too."""
+    for part in ("language_model", *(("multi_modal_projector", "vision_tower") if same_tower else ())):
         getattr(llava.model, part).load_state_dict(getattr(other.model, part).state_dict())
     llava.lm_head.load_state_dict(other.lm_head.state_dict())
 
@@ -92,10 +90,8 @@ def export(name: str, seed: int, out: Path, folder: Path, say: Say = print) -> N
     """Write a trained run as a folder: float16 safetensors, processor, CLIP model, recipe and log."""
     llava, clip = train_language(name, seed, out, say)
     folder.mkdir(parents=True, exist_ok=True)
-    if RUNS[name].language.tower_scale > 0:
-        clip.vision_model.load_state_dict(
-            getattr(llava.model.vision_tower, "vision_model", llava.model.vision_tower).state_dict()
-        )
+    tuned = getattr(llava.model.vision_tower, "vision_model", llava.model.vision_tower)
+    clip.vision_model.load_state_dict(tuned.state_dict())
     llava.half().save_pretrained(folder)
     processor().save_pretrained(folder)
     clip.half().save_pretrained(folder / "clip")
